@@ -1,0 +1,1 @@
+"""Who decides what: contract, responsibility, three architectures, DMS functions."""

@@ -1,0 +1,62 @@
+"""The desk that all controllers of one DMS share: the picture of the grid, the book of orders, the storages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from controllers.contract import Site
+from controllers.dms.believed_state import BelievedState, shared_state
+from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared_set_points
+from controllers.dms.storage import StorageLedger
+from sims.comms.message import Message
+
+
+class Desk:
+    """One controller's seat at the shared desk.
+
+    The host hands every controller of a site the same mail and may hand them the same dict in
+    ``site.settings["shared"]``; then one estimation a cycle serves all of them, and orders of different
+    duties to one device add up. Without it each controller keeps its own.
+    """
+
+    def __init__(self, site: Site, cycle_ms: int = 300_000) -> None:
+        self.site = site
+        self.state: BelievedState = shared_state(site)
+        self.points: SetPoints = shared_set_points(site)
+        self.register: Register = self.points.register
+        self.cycle_ms = int(site.settings.get("cycle_ms", cycle_ms))
+        shared = site.settings.get("shared")
+        book = shared if isinstance(shared, dict) else {}
+        if "storages" not in book:
+            start = float(site.settings.get("soc_start", 0.5))
+            book["storages"] = StorageLedger(self.register, start)
+        self.storages: StorageLedger = book["storages"]
+
+    def read(self, now_s: float, inbox: Sequence[Message]) -> int:
+        """Take in the mail, book the storages, return the time [ms]."""
+        now_ms = round(now_s * 1000)
+        self.state.take(inbox)
+        return now_ms
+
+    def book_storages(self, now_ms: int) -> None:
+        """Reckon the batteries up to now."""
+        self.storages.advance(now_ms, self.points.in_force("p_set_mw", now_ms))
+
+    def feed_in(self, feeder: int, rows: Ints, now_ms: int) -> tuple[Floats, Floats]:
+        """Return present and available power of PV and wind devices `rows` of a feeder [MW].
+
+        Substations report sums; each device gets the share of its rating.
+        """
+        register, name = self.register, self.register.feeders[feeder].name
+        file = self.state.files[name]
+        every = register.rows[feeder]
+        every = every[np.isin(register.kind[every], ("pv", "wind"))]
+        n = len(file.v)
+        whole = np.bincount(register.node[every], register.p_rated_mw[every], n)[register.node[rows]]
+        share = register.p_rated_mw[rows] / np.maximum(whole, 1e-12)
+        now, available = file.der_mw[register.node[rows]], file.der_avail_mw[register.node[rows]]
+        now = np.clip(now * share, 0.0, register.p_rated_mw[rows])
+        available = np.clip(available * share, now, register.p_rated_mw[rows])
+        return now, available

@@ -1,0 +1,46 @@
+"""Observe: keeps the picture of the grid and writes it into the logbook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from controllers.centralized.desk import Desk
+from controllers.contract import Site
+from controllers.host import LOGBOOK
+from sims.comms.message import Message
+from sims.core.ports import frozen
+
+
+class Observe:
+    """Estimates every feeder of the DSO once a period and reports what it believes.
+
+    Settings: `estimation_ms`, `estimation_offset_ms`, `v_sigma`, `p_sigma` (see `BelievedState`).
+    """
+
+    urgent: frozenset[str] = frozenset()
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._desk = Desk(site)
+        self._reported: dict[str, int] = {}
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Report feeders estimated since the last call; nothing where no telemetry has come."""
+        now_ms = self._desk.read(now_s, inbox)
+        out: list[Message] = []
+        for name in self._desk.state.files:
+            picture = self._desk.state.picture(name, now_ms)
+            if picture is None or self._reported.get(name) == picture.at_ms:
+                continue
+            self._reported[name] = picture.at_ms
+            values = {"feeder": name, "v_pu": frozen(np.nan_to_num(picture.v_pu))}
+            out.append(Message(self._site.name, LOGBOOK, "estimate", values))
+            if len(picture.left_out) or 0.0 < picture.threshold < picture.objective:
+                alarm = {
+                    "feeder": name, "objective": picture.objective, "threshold": picture.threshold,
+                    "bad_nodes": frozen(picture.left_out),
+                }
+                out.append(Message(self._site.name, LOGBOOK, "bad_data", alarm))
+        return out

@@ -1,0 +1,1 @@
+"""Neighbouring agents, no single decider."""

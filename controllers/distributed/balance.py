@@ -1,0 +1,245 @@
+"""Balance of a cell without a centre: interface agents share the demand and net it with other cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from controllers.contract import Site
+from controllers.distributed.area import number
+from controllers.distributed.consensus import own_weight
+from controllers.distributed.netting import Ledger
+from controllers.distributed.sharing import split_pro_rata
+from sims.comms.message import Message
+
+
+class CellAgents:
+    """One interface's part in restoring the balance of its cell.
+
+    Every agent forms the control error CE = (P_tie - P_sched) + B df from the tie measurement it gets and
+    moves its view of the demand by -(k_p dCE + CE dt / T_i); consensus with the other agents of the cell
+    keeps the views equal (an agent that missed a measurement is carried along). Each gives the share of the
+    demand that its capacity has in the cell's, and passes it to its feeders. The demand is limited to the
+    capacity, so nothing winds up.
+
+    Before that, the cell's first agent nets the imbalance with those of other cells whose demand has the
+    other sign: request -> offer (kept back) -> accept -> confirm, within the tie capacity left on both sides;
+    a deal moves both schedules to the end of the quarter-hour.
+
+    Settings
+    --------
+    k_p, t_i_s : float
+        (0.1, 120)
+    deadband_mw : float
+        Errors below this move nothing (2).
+    net_mw : float
+        Least imbalance for which other cells are asked; 0 asks never (20).
+    deal_s : float
+        (900)
+    peers : mapping of cell name to address
+        Agents that speak for the other cells; by default the first interface of each known cell.
+    """
+
+    urgent = frozenset({"net/request", "net/offer", "net/accept", "net/confirm"})
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        s = site.settings
+        self.cell = next(c for c in site.grid.cells if site.name in c.interfaces)
+        self.f_nominal_hz = site.grid.f_nominal_hz
+        self.k_p, self.t_i_s = float(s.get("k_p", 0.1)), float(s.get("t_i_s", 120.0))
+        self.deadband_mw = float(s.get("deadband_mw", 2.0))
+        self.net_mw, self.deal_s = float(s.get("net_mw", 20.0)), float(s.get("deal_s", 900.0))
+        self.mates = tuple(n for n in self.cell.interfaces if n != site.name)
+        self.speaks = site.name == self.cell.interfaces[0]
+        others = {c.name: c.interfaces[0] for c in site.grid.cells if c is not self.cell and c.interfaces}
+        self.peers = tuple(dict(s.get("peers", others)).values())
+        self.weight = own_weight(len(self.mates), len(self.mates))
+        self.demand_mw = 0.0
+        self.error_mw = 0.0
+        self.tie_mw = self.sched_mw = math.nan
+        self.tie_s = -math.inf
+        self.shift_mw = 0.0
+        self.heard: dict[str, tuple[float, int]] = {}
+        self.capacity: dict[str, np.ndarray] = {}
+        self.mate_capacity: dict[str, np.ndarray] = {}
+        self.ledger = Ledger()
+        self.asked: dict[str, tuple[str, float, float]] = {}
+        self.sent_mw = 0.0
+        self.sent_s = -math.inf
+        self.round_s = site.period_ms / 1000
+        self.next_s = 0.0
+        self.count = 0
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take measurements and letters; once a period agree, net, and share out."""
+        out: list[Message] = []
+        tie = None
+        for message in inbox:
+            topic = message.topic
+            if topic == "tie":
+                tie = message
+            elif topic == "capacity/p":
+                self.capacity[message.sender] = np.ravel(np.asarray(message.values["capacity"], float))
+            elif topic == "consensus/balance" and message.sender in self.mates:
+                self._mate(message)
+            elif topic.startswith("net/"):
+                out += self._net(message, now_s)
+        if tie is not None:
+            self._error(tie)
+        if now_s < self.next_s:
+            return out
+        self.next_s = now_s + self.round_s
+        self._agree()
+        if self.speaks:
+            self.ledger.expire(now_s)
+            self._shift(self.ledger.shift_mw())
+            out += self._ask(now_s)
+        if self._quiet():
+            return out
+        own = self._own_capacity()
+        values = {"demand_mw": self.demand_mw, "shift_mw": self.shift_mw, "up_mw": own[0], "down_mw": own[1]}
+        out += [Message(self.site.name, m, "consensus/balance", values, size_bytes=72) for m in self.mates]
+        return out + self._share(now_s)
+
+    def _quiet(self) -> bool:
+        still = abs(self.error_mw) <= self.deadband_mw and abs(self.demand_mw) < 0.1 and self.sent_mw == 0.0
+        return still and all(abs(d) < 0.1 for d, _ in self.heard.values()) and self.shift_mw == 0.0
+
+    def _mate(self, message: Message) -> None:
+        values = message.values
+        self.heard[message.sender] = (float(values["demand_mw"]), 0)
+        self.mate_capacity[message.sender] = np.array([float(values["up_mw"]), float(values["down_mw"])])
+        if message.sender == self.cell.interfaces[0]:
+            self._shift(float(values["shift_mw"]))
+
+    def _shift(self, shift_mw: float) -> None:
+        """Take a changed schedule: what the other cell now covers is no longer asked for here."""
+        change = shift_mw - self.shift_mw
+        self.shift_mw = shift_mw
+        self.demand_mw += change
+        self.error_mw -= change
+
+    def _error(self, tie: Message) -> None:
+        """Move the demand by what the newest measurement says."""
+        values = tie.values
+        self.tie_mw, self.sched_mw = number(values["p_tie_mw"]), number(values["p_sched_mw"])
+        d_f = number(values["f_hz"]) - self.f_nominal_hz
+        error = self.tie_mw - self.sched_mw - self.shift_mw + self.cell.bias_mw_per_hz * d_f
+        error = 0.0 if abs(error) <= self.deadband_mw else error
+        now_s = tie.sent_ms / 1000
+        dt_s = min(max(now_s - self.tie_s, 0.0), 2 * self.round_s) if math.isfinite(self.tie_s) else self.round_s
+        self.demand_mw -= self.k_p * (error - self.error_mw) + error * dt_s / self.t_i_s
+        self.error_mw, self.tie_s = error, now_s
+
+    def _agree(self) -> None:
+        view = self.demand_mw
+        for name, (other, age) in list(self.heard.items()):
+            if age > 3:
+                del self.heard[name]
+                continue
+            view += self.weight * (other - self.demand_mw)
+            self.heard[name] = (other, age + 1)
+        up, down = self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(2))
+        self.demand_mw = min(max(view, -down), up)
+
+    def _own_capacity(self) -> np.ndarray:
+        return sum(self.capacity.values(), np.zeros(2))
+
+    def _share(self, now_s: float) -> list[Message]:
+        """Pass the own part of the demand to the feeders, pro rata of what they can give."""
+        side = 0 if self.demand_mw >= 0 else 1
+        own = float(self._own_capacity()[side])
+        total = own + sum(float(c[side]) for c in self.mate_capacity.values())
+        amount = self.demand_mw * own / total if total > 0 else 0.0
+        moved = abs(amount - self.sent_mw) > 0.01 * max(own, 1e-9)
+        ended = amount == 0 and self.sent_mw != 0
+        if not (moved or ended or (amount != 0 and now_s - self.sent_s >= 1500.0)):
+            return []
+        self.sent_mw, self.sent_s = amount, now_s
+        names = sorted(self.capacity)
+        parts = split_pro_rata(amount, [float(self.capacity[n][side]) for n in names])
+        return [
+            Message(self.site.name, name, "share/p", {"amount": part}, size_bytes=48)
+            for name, part in zip(names, parts, strict=True)
+        ]
+
+    def _ask(self, now_s: float) -> list[Message]:
+        """Ask the other cells to take the own imbalance; repeat an acceptance that was not confirmed."""
+        self.asked = {n: a for n, a in self.asked.items() if a[2] > now_s}
+        accepts = [
+            self._reply(partner, "net/accept", n, mw, until_s)
+            for n, (partner, mw, until_s) in self.asked.items() if n not in self.ledger.purchases and mw
+        ]
+        waiting = any(n not in self.ledger.purchases for n in self.asked)
+        if not self.net_mw or abs(self.demand_mw) < self.net_mw or math.isnan(self.tie_mw) or waiting:
+            return accepts
+        want = self.demand_mw
+        if self._room(-want) < self.net_mw:
+            return accepts
+        for peer in self.peers:
+            self.count += 1
+            deal = f"{self.site.name}:{self.count}"
+            self.asked[deal] = (peer, 0.0, now_s + 2 * self.round_s)
+            accepts.append(self._reply(peer, "net/request", deal, want, now_s + 2 * self.round_s))
+        return accepts
+
+    def _room(self, shift_mw: float) -> float:
+        """Return how much further the tie may be loaded in the direction of a change of schedule [MW]."""
+        planned = self.sched_mw + self.shift_mw
+        towards = planned if shift_mw > 0 else -planned
+        return self.cell.tie_capacity_mw - max(towards, 0.0) - self._bound_mw()
+
+    def _net(self, message: Message, now_s: float) -> list[Message]:
+        values, partner = message.values, message.sender
+        if not self.speaks or partner not in self.peers:
+            return []
+        deal = str(values["deal"])
+        if message.topic == "net/request":
+            want = float(values["mw"])
+            # Only what this cell needs the other way is given: nothing is activated for a neighbour.
+            opposite = want * self.demand_mw < 0 and abs(self.demand_mw) >= self.net_mw
+            # Two cells that ask each other at once would sell the same MW twice: the first name goes first.
+            asking = any(p == partner for p, _, _ in self.asked.values()) and self.site.name < partner
+            free = abs(self.demand_mw) - self._bound_mw() if opposite and not asking else 0.0
+            free = min(free, self._room(want)) if not math.isnan(self.tie_mw) else 0.0
+            offered = self.ledger.reserve(deal, partner, want, free, now_s + 3 * self.round_s)
+            return [self._reply(partner, "net/offer", deal, offered, now_s)]
+        if message.topic == "net/offer":
+            return self._take(deal, partner, float(values["mw"]), now_s)
+        if message.topic == "net/accept":
+            sold = self.ledger.sell(deal, partner, float(values["mw"]), float(values["until_s"]))
+            return [self._reply(partner, "net/confirm", deal, sold or 0.0, float(values["until_s"]))]
+        if message.topic == "net/confirm" and deal in self.asked and deal not in self.ledger.purchases:
+            if float(values["mw"]):
+                self.ledger.buy(deal, partner, -float(values["mw"]), self.asked[deal][2])
+            else:
+                del self.asked[deal]
+        return []
+
+    def _bound_mw(self) -> float:
+        """Return what of the demand is promised in deals that have not moved the schedule yet [MW]."""
+        fresh = self.ledger.shift_mw() - self.shift_mw
+        reserved = sum(abs(d.mw) for d in self.ledger.sales.values() if not d.sold)
+        accepted = sum(abs(mw) for n, (_, mw, _) in self.asked.items() if n not in self.ledger.purchases)
+        return abs(fresh) + reserved + accepted
+
+    def _take(self, deal: str, partner: str, offered: float, now_s: float) -> list[Message]:
+        """Accept an offer up to what is still needed."""
+        known = self.asked.get(deal)
+        if known is None or known[0] != partner or known[1]:
+            return []
+        need = min(abs(self.demand_mw) - self._bound_mw(), self._room(-self.demand_mw))
+        size = min(abs(offered), max(need, 0.0)) if offered * self.demand_mw > 0 else 0.0
+        if size <= 0:
+            del self.asked[deal]
+            return []
+        # Deals end on common quarter-hours: one that undoes another then ends with it, and not after.
+        mw, until_s = math.copysign(size, offered), (now_s // self.deal_s + 1) * self.deal_s
+        self.asked[deal] = (partner, mw, until_s)
+        return [self._reply(partner, "net/accept", deal, mw, until_s)]
+
+    def _reply(self, partner: str, topic: str, deal: str, mw: float, until_s: float) -> Message:
+        return Message(self.site.name, partner, topic, {"deal": deal, "mw": mw, "until_s": until_s}, size_bytes=72)

@@ -1,0 +1,150 @@
+"""Congestion without a centre: the agents of a feeder agree on one ratio of curtailment."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from controllers.contract import Site
+from controllers.distributed.area import Area, number
+from controllers.distributed.extremes import Extremes
+from controllers.distributed.paths import transformer_mva
+from controllers.distributed.ratio import SharedRatio
+from sims.comms.message import Message
+
+DUTY = "manage_congestion"
+
+
+class ConsensusCurtailment:
+    """Holds voltages and loadings by a common ratio u = P / P_avail of all generation on the feeder.
+
+    The agent that measures a deviation pushes the ratio, consensus spreads it: every area gives up the same
+    share. Over-voltage enters at the agent in whose area it stands, overload of a boundary line at its agents,
+    overload of transformers and head lines at the leading agent, in each case only where the power flows
+    towards the primary substation: curtailing helps no import.
+
+    The push is the deviation divided by what the ratio moves at that place (nameplate: resistance to the
+    source times rated generation, or rated generation over the rating), times `loop_gain`; the loop is then
+    stable for a delay of d rounds while loop_gain < 2 cos(d pi / (2 d + 1)).
+
+    Settings
+    --------
+    round_s : float
+        Time between rounds while something is wrong (60).
+    loop_gain : float
+        (0.3)
+    release_per_round : float
+        (0.04)
+    ttl_s : float
+        Life of a cap; renewed at half of it (900).
+    margin_v_pu, margin_percent : float
+        Distance from the limit below which nothing is released (0.004, 5).
+    """
+
+    urgent: frozenset[str] = frozenset()
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.area = Area(site)
+        s = site.settings
+        self.round_s = float(s.get("round_s", 60.0))
+        self.ttl_s = float(s.get("ttl_s", 900.0))
+        self.margin_v_pu = float(s.get("margin_v_pu", 0.004))
+        self.margin_percent = float(s.get("margin_percent", 5.0))
+        self.fleet = self.area.fleet("pv", "wind", "chp")
+        devices = self.area.feeder.devices
+        rated_mw = float(devices.p_rated_mw[devices.of("pv", "wind", "chp")].sum())
+        gain = float(s.get("loop_gain", 0.3)) * self.area.count
+        rise_pu = self.area.source_impedance.real * rated_mw
+        self.per_pu = gain / rise_pu if rise_pu > 0 else 0.0
+        self.per_mva = gain / rated_mw if rated_mw > 0 else 0.0
+        self.trafo_mva = transformer_mva(self.area.feeder.grid)
+        self.ratio = SharedRatio(
+            "consensus/p", self.area.degrees, rest=1.0, low=0.0, high=1.0,
+            reach=2 * self.area.count, release=float(s.get("release_per_round", 0.04)),
+        )
+        self.volts = Extremes(self.area)
+        self.over_mva = -math.inf
+        self.line_over_mva = -math.inf
+        self.avail_mw: dict[int, float] = {}
+        self.next_s = 0.0
+        self.sent_ratio = 1.0
+        self.sent_s = -math.inf
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take measurements and neighbours' ratios; once a round, advance and act."""
+        for message in inbox:
+            topic = message.topic
+            if topic == "own":
+                self._own(message)
+            elif topic == "secondary":
+                self.volts.frame(message)
+                self.avail_mw[int(number(message.values["node"]))] = number(message.values["der_avail_mw"])
+            elif topic == "consensus/p":
+                self.ratio.hear(message)
+            elif topic == "primary" and self.area.leads:
+                self.volts.primary(message)
+                self._primary(message)
+        if now_s < self.next_s:
+            return []
+        self.next_s = now_s + self.round_s
+        self.volts.expire(now_s)
+        push, needed = self._push()
+        if not (self.ratio.awake or push < 0):
+            return []
+        self.ratio.step(push, needed)
+        return self.ratio.mail(self.site.name) + self._caps(now_s)
+
+    def _own(self, message: Message) -> None:
+        self.volts.own(message)
+        lines = message.values.get("boundary_line")
+        if lines is None or not self.per_mva:
+            return
+        self.line_over_mva = self.area.export_excess_mva(message.values, self.site.grid.loading_max_percent)
+
+    def _primary(self, message: Message) -> None:
+        values = message.values
+        p_mw = np.atleast_1d(values["p_mw"])
+        # Signed by direction: a transformer that imports is not helped by curtailing, however full it is.
+        loading = np.where(p_mw < 0, np.atleast_1d(values["loading_percent"]), 0.0)
+        size = min(len(loading), len(self.trafo_mva))
+        excess = (loading[:size] - self.site.grid.loading_max_percent) / 100 * self.trafo_mva[:size]
+        self.over_mva = float(excess.max()) if size else -math.inf
+
+    def _push(self) -> tuple[float, bool]:
+        """Return this round's push (<= 0) and whether the ratio must be held."""
+        over_v = self.volts.highest_pu - self.site.grid.v_max_pu
+        over_mva = max(self.over_mva, self.line_over_mva)
+        push = 0.0
+        needed = False
+        if over_v > -self.margin_v_pu and self.per_pu:
+            needed = True
+            push = -self.per_pu * max(over_v, 0.0)
+        margin_mva = self.margin_percent / 100 * (1.0 / self.per_mva if self.per_mva else 0.0)
+        if over_mva > -margin_mva and self.per_mva:
+            needed = True
+            push = min(push, -self.per_mva * max(over_mva, 0.0))
+        # One round may take a tenth of the feeder's generation at most.
+        return max(push, -0.1 * self.area.count), needed
+
+    def _caps(self, now_s: float) -> list[Message]:
+        ratio = self.ratio.value
+        changed = abs(ratio - self.sent_ratio) > 0.005 or (ratio == 1.0) != (self.sent_ratio == 1.0)
+        if not changed and (ratio == 1.0 or now_s - self.sent_s < self.ttl_s / 2):
+            return []
+        self.sent_ratio, self.sent_s = ratio, now_s
+        p_max = self.fleet.p_rated_mw if ratio == 1.0 else ratio * self._available_mw()
+        return self.fleet.orders(self.site, DUTY, self.ttl_s, "p_max_mw", p_max)
+
+    def _available_mw(self) -> np.ndarray:
+        """Return what each device could give, by its substation's last frame, else by nameplate."""
+        fleet = self.fleet
+        p_mw = fleet.p_rated_mw.copy()
+        for _, run in fleet.gateways:
+            told = self.avail_mw.get(int(fleet.node[run.start]))
+            rated = p_mw[run].sum()
+            if told is not None and rated > 0:
+                p_mw[run] *= min(max(told / rated, 0.0), 1.0)
+        return p_mw

@@ -1,0 +1,266 @@
+"""Observation without a centre: each area estimates itself and agrees with its neighbours at the edges."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controllers.contract import Site
+from controllers.distributed.area import Area, number
+from controllers.distributed.area_state import Accuracy, AreaState
+from controllers.host import LOGBOOK
+from sims.comms.message import Message
+
+Floats = NDArray[np.float64]
+
+
+class ObserveArea:
+    """Estimates the voltages of one area every five minutes and reports them.
+
+    Every cycle each area sends its neighbours voltage, angle, P and Q at its end of their common lines. An
+    area takes the voltage from the area above it and the flow from the areas below it, estimates again, and
+    writes once more only to a neighbour whose side has moved by more than `tolerance`. It reports when all
+    neighbours have been heard and both sides agree to within it, at the latest at its next cycle.
+
+    Settings
+    --------
+    every_s : float
+        (300)
+    tolerance : float
+        Largest mismatch at an edge, in pu of voltage and of `base_mva` (1e-3).
+    base_mva : float
+        (10)
+    rounds : int
+        Most letters to one neighbour per cycle (8).
+    """
+
+    urgent = frozenset({"boundary"})
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.area = Area(site)
+        s = site.settings
+        self.every_s = float(s.get("every_s", 300.0))
+        self.tolerance = float(s.get("tolerance", 1e-3))
+        self.base_mva = float(s.get("base_mva", 10.0))
+        self.rounds = int(s.get("rounds", 8))
+        feeder = self.area.feeder
+        self.state = AreaState(feeder, self.area.number, self.area.own_node, Accuracy())
+        m = self.state
+        n_i, n_e, n_x = len(m.injecting), len(m.entry), len(m.exit_node)
+        self.at_v, self.at_p, self.at_q = 1, 1 + n_i, 1 + 2 * n_i
+        self.at_up_p, self.at_up_q = 1 + 3 * n_i, 1 + 3 * n_i + n_e
+        self.at_w = 1 + 3 * n_i + 2 * n_e
+        self.at_out_p = self.at_w + n_e
+        self.at_out_q = self.at_out_p + n_x
+        self.z = np.zeros(m.n_z)
+        self.z[self.at_p:self.at_p + n_i], self.z[self.at_q:self.at_q + n_i] = m.pseudo_p, m.pseudo_q
+        self.row = {int(n): k for k, n in enumerate(m.injecting)}
+        self.own_row = self.row.get(self.area.own_node, -1)
+        self.entry_of = {int(line): k for k, line in enumerate(m.entry_line)}
+        self.exit_of = {int(line): k for k, line in enumerate(m.exit_line)}
+        self.entry_at = [int(np.flatnonzero(m.node == n)[0]) for n in m.entry]
+        self.exit_at = [int(np.flatnonzero(m.node == n)[0]) for n in m.exit_node]
+        self.exit_entry = [int(np.argmax(m.gain[k])) for k in self.exit_at]
+        self.framed = np.zeros(n_i, dtype=bool)
+        self.bounded = np.zeros(n_e, dtype=bool)
+        self.gain: Floats | None = None
+        self.angle_rad = [0.0] * n_e
+        self.above_v_pu = [math.nan] * n_e
+        self.above_rad = [0.0] * n_e
+        self.below_mva: dict[int, tuple[float, float]] = {}
+        self.own: Message | None = None
+        self.primary: Message | None = None
+        edges = [(int(a), ("in", k)) for k, a in enumerate(m.entry_area) if a >= 0]
+        edges += [(int(a), ("out", k)) for k, a in enumerate(m.exit_area)]
+        self.edges: dict[str, list[tuple[str, int]]] = {}
+        for a, edge in edges:
+            self.edges.setdefault(feeder.agents[a], []).append(edge)
+        self.heard: set[str] = set()
+        self.letters: dict[str, int] = {}
+        self.said: dict[str, list[float]] = {}
+        self.result = np.zeros(0)
+        self.open = False
+        self.next_s = 0.0
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take measurements and neighbours' letters; estimate, write, report."""
+        news = False
+        for message in inbox:
+            topic = message.topic
+            if topic == "own":
+                self.own = message
+            elif topic == "secondary":
+                self._frame(message)
+            elif topic == "primary":
+                self.primary = message
+            elif topic == "boundary":
+                news = self._letter(message) or news
+        out: list[Message] = []
+        if now_s >= self.next_s:
+            if self.open and not self._blind(self.next_s):
+                out.append(self._report())
+            self.next_s = (now_s // self.every_s + 1) * self.every_s
+            self.open = not self._blind(now_s)
+            self.heard, self.letters = set(), {}
+            if self.open:
+                self._measure()
+                out += self._write(first=True)
+        elif news and self.open:
+            out += self._write(first=False)
+        if self.open and self.heard.issuperset(self.edges) and self.mismatch() < self.tolerance:
+            out.append(self._report())
+        return out
+
+    def _blind(self, now_s: float) -> bool:
+        newest = [m.sent_ms for m in (self.own, self.primary) if m is not None]
+        return not newest or now_s - max(newest) / 1000 > max(150.0, self.every_s / 2)
+
+    def _frame(self, message: Message) -> None:
+        values = message.values
+        k = self.row.get(int(number(values["node"])))
+        v_pu = number(values["v_pu"])
+        if k is None or not v_pu > 0.2:
+            return
+        self.z[self.at_v + k] = v_pu * v_pu / 2
+        self.z[self.at_p + k] = number(values["p_mw"])
+        self.z[self.at_q + k] = number(values["q_mvar"])
+        if not self.framed[k]:
+            self.framed[k] = True
+            self.gain = None
+
+    def _measure(self) -> None:
+        """Put the newest own and primary measurement into the vector."""
+        z, m = self.z, self.state
+        if self.own is not None:
+            values = self.own.values
+            if not self.area.at_root:
+                v_pu = number(values["v_pu"])
+                z[0] = v_pu * v_pu / 2
+                if self.own_row >= 0:
+                    z[self.at_p + self.own_row] = number(values["p_mw"])
+                    z[self.at_q + self.own_row] = number(values["q_mvar"])
+            lines = np.ravel(values.get("boundary_line", ())).tolist()
+            flows = zip(lines, np.ravel(values.get("boundary_p_mw", ())).tolist(),
+                        np.ravel(values.get("boundary_q_mvar", ())).tolist(), strict=True)
+            for line, p_mw, q_mvar in flows:
+                if line in self.entry_of:
+                    k = self.entry_of[line]
+                    z[self.at_up_p + k], z[self.at_up_q + k] = p_mw, q_mvar
+                elif line in self.exit_of:
+                    k = self.exit_of[line]
+                    z[self.at_out_p + k], z[self.at_out_q + k] = p_mw, q_mvar
+        if self.primary is not None:
+            values = self.primary.values
+            v_pu, p_mw, q_mvar = (np.ravel(values[key]).tolist() for key in ("v_pu", "p_mw", "q_mvar"))
+            for k, trafo in enumerate(m.entry_trafo.tolist()):
+                if 0 <= trafo < len(v_pu):
+                    z[self.at_w + k] = v_pu[trafo] ** 2 / 2
+                    z[self.at_up_p + k], z[self.at_up_q + k] = -p_mw[trafo], -q_mvar[trafo]
+                    self._bound(k)
+        self._edges()
+
+    def _bound(self, entry: int) -> None:
+        if not self.bounded[entry]:
+            self.bounded[entry] = True
+            self.gain = None
+
+    def _edges(self) -> None:
+        """Put what the neighbours say into the vector: voltage above, flows below."""
+        z = self.z
+        for k, v_pu in enumerate(self.above_v_pu):
+            if v_pu > 0.2:
+                p_mw, q_mvar = float(z[self.at_up_p + k]), float(z[self.at_up_q + k])
+                line = complex(self.state.entry_z[k])
+                z[self.at_w + k] = v_pu * v_pu / 2 + line.real * p_mw + line.imag * q_mvar
+                self.angle_rad[k] = self.above_rad[k] + line.imag * p_mw - line.real * q_mvar
+                self._bound(k)
+        for k, (p_mw, q_mvar) in self.below_mva.items():
+            z[self.at_out_p + k], z[self.at_out_q + k] = -p_mw, -q_mvar
+
+    def _letter(self, message: Message) -> bool:
+        """Take a neighbour's letter; tell whether it moves this side."""
+        values, moved = message.values, False
+        self.heard.add(message.sender)
+        columns = (np.ravel(values[key]).tolist() for key in ("line", "v_pu", "va_rad", "p_mw", "q_mvar"))
+        for line, v_pu, va_rad, p_mw, q_mvar in zip(*columns, strict=True):
+            if line in self.entry_of:
+                k = self.entry_of[line]
+                moved |= not abs(v_pu - self.above_v_pu[k]) < self.tolerance / 4
+                self.above_v_pu[k], self.above_rad[k] = v_pu, va_rad
+            elif line in self.exit_of:
+                k = self.exit_of[line]
+                old = self.below_mva.get(k, (math.inf, math.inf))
+                moved |= max(abs(p_mw - old[0]), abs(q_mvar - old[1])) > self.tolerance * self.base_mva / 4
+                self.below_mva[k] = p_mw, q_mvar
+        return moved
+
+    def _estimate(self) -> None:
+        if self.gain is None:
+            self.gain = self.state.gain_matrix(self.framed, self.own_row, self.bounded)
+        self.result = self.gain @ self.z
+
+    def _write(self, *, first: bool) -> list[Message]:
+        """Estimate, and write to the neighbours whose side has moved."""
+        if not first:
+            self._edges()
+        self._estimate()
+        m, result = self.state, self.result
+        n, n_x, n_e = len(m.node), len(m.exit_node), len(m.entry)
+        out = []
+        for name, edges in self.edges.items():
+            says: list[float] = []
+            lines = []
+            for side, k in edges:
+                if side == "in":
+                    up = n + n_x + k
+                    w, p_mw, q_mvar = result[self.entry_at[k]], result[up], result[up + n_e]
+                    angle, line = self.angle_rad[k], m.entry_line[k]
+                else:
+                    w, angle = result[self.exit_at[k]], result[n + k] + self.angle_rad[self.exit_entry[k]]
+                    p_mw, q_mvar = self.z[self.at_out_p + k], self.z[self.at_out_q + k]
+                    line = m.exit_line[k]
+                lines.append(int(line))
+                says += [math.sqrt(max(2.0 * float(w), 0.0)), float(angle), float(p_mw), float(q_mvar)]
+            if not first and (self.letters.get(name, 0) >= self.rounds or not self._moved(name, says)):
+                continue
+            self.said[name] = says
+            self.letters[name] = self.letters.get(name, 0) + 1
+            table = np.array(says).reshape(-1, 4)
+            values = {"line": np.array(lines), "v_pu": table[:, 0], "va_rad": table[:, 1],
+                      "p_mw": table[:, 2], "q_mvar": table[:, 3]}
+            out.append(Message(self.site.name, name, "boundary", values, size_bytes=40 + 40 * len(lines)))
+        return out
+
+    def _moved(self, name: str, says: list[float]) -> bool:
+        """Tell whether a neighbour's side differs from what it was told by more than the tolerance."""
+        said = self.said.get(name, [math.inf] * len(says))
+        return any(
+            abs(new - old) > self.tolerance * (1.0 if k % 4 < 2 else self.base_mva)
+            for k, (new, old) in enumerate(zip(says, said, strict=True))
+        )
+
+    def mismatch(self) -> float:
+        """Return the largest difference between this side of the edges and what the neighbours say [pu]."""
+        m, worst = self.state, 0.0
+        for k, v_pu in enumerate(self.above_v_pu):
+            if v_pu > 0.2:
+                here, above = self.result[self.entry_at[k]], self.z[self.at_w + k]
+                worst = max(worst, abs(math.sqrt(2 * max(here, 0.0)) - math.sqrt(2 * above)))
+        for k, (p_mw, q_mvar) in self.below_mva.items():
+            gap = max(abs(self.z[self.at_out_p + k] + p_mw), abs(self.z[self.at_out_q + k] + q_mvar))
+            worst = max(worst, gap / self.base_mva)
+        return worst if len(m.node) else 0.0
+
+    def _report(self) -> Message:
+        """Return the estimate for the logbook; nodes outside the area are NaN there."""
+        self.open = False
+        grid = self.area.feeder.grid
+        v_pu = np.full(grid.n_nodes, np.nan)
+        v_pu[self.state.node] = np.sqrt(np.maximum(2.0 * self.result[: len(self.state.node)], 0.0))
+        v_pu = np.where(self.area.feeder.area == self.area.number, v_pu[grid.rep], np.nan)
+        values = {"feeder": self.area.feeder.name, "v_pu": v_pu}
+        return Message(self.site.name, LOGBOOK, "estimate", values)

@@ -1,0 +1,1 @@
+"""Functions of the distribution management system, on what the operator believes."""

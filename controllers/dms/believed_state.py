@@ -1,0 +1,324 @@
+"""What an operator knows of its feeders at this moment: the newest telemetry and the estimate made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy.stats import chi2
+
+from controllers.belief import FeederBelief
+from controllers.contract import Site
+from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
+from controllers.dms.quick_estimation import Feed, Gain, estimate
+from sims.comms.message import Message
+
+AGES_MIN = (2.5, 7.5, 12.5, 30.0)
+STALE_SHARE = (0.0, 0.05, 0.10, 0.20, 0.40)
+"""What a frame of that age may be wrong by, of the node's nameplate, besides the meter's own error."""
+COMMON_SHARE = (0.02, 0.15, 0.25, 0.40, 0.40)
+"""What all PV and wind, or all load, of a feeder may have moved together since a frame of that age."""
+FLOW_SHARE = 0.2
+"""Error of a transformer's meter per error of a substation's, of the sum of nameplates below it."""
+VOLTAGE_AGES = 2
+PSEUDO_SHARE = 0.4
+"""Assumed share of the nameplate load, and its standard deviation, where nothing was ever heard."""
+GAINS_KEPT = 8
+SUSPECT = 4.0
+"""Normalised residual beyond which a voltage is left out; above the usual 3, as hundreds are tested."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """The estimated state of one feeder.
+
+    Parameters
+    ----------
+    v, s : complex array [node]
+        Voltage and injection [pu]; 0 in the dark.
+    v_pu : array [node]
+        Magnitudes, those above the transformers included.
+    topology : Topology
+    taps : int array [feed]
+        Tap positions as telemetered.
+    at_ms : int
+    objective, threshold : float
+        Chi-square test of the estimate; threshold 0 where it was not made.
+    left_out : int array
+        Nodes whose voltage measurement was found bad.
+    unheard : int array
+        Nodes with load or devices of which nothing was ever heard: known by nameplate only.
+    """
+
+    v: Complexes
+    s: Complexes
+    v_pu: Floats
+    topology: Topology
+    taps: Ints
+    at_ms: int
+    objective: float
+    threshold: float
+    left_out: Ints
+    unheard: Ints
+
+
+@dataclass(eq=False)
+class FeederFile:
+    """Newest telemetry of one feeder; `v_ms` and the like are when it was metered, -1 for never."""
+
+    belief: FeederBelief
+    net: Network
+    closed: Bools
+    v: Floats
+    s: Complexes
+    node_ms: Ints
+    der_mw: Floats
+    der_avail_mw: Floats
+    primary: dict[str, Floats] = field(default_factory=dict)
+    primary_ms: int = -1
+    picture: Picture | None = None
+    cycle: int = -1
+    gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
+
+
+class BelievedState:
+    """The operator's picture, fed with mail and estimated once a cycle however many ask.
+
+    Parameters
+    ----------
+    site : Site
+        Settings used: `estimation_ms` (300 000), `estimation_offset_ms` (one minute after the tick where
+        the site is called that often, so that frames have arrived), `v_sigma` (0.005), `p_sigma` (0.01).
+    """
+
+    def __init__(self, site: Site) -> None:
+        settings = site.settings
+        self.estimation_ms = int(settings.get("estimation_ms", 300_000))
+        offset = 60_000 if site.period_ms <= 60_000 else 0
+        self.offset_ms = int(settings.get("estimation_offset_ms", min(offset, self.estimation_ms // 2)))
+        self.v_sigma = float(settings.get("v_sigma", 0.005))
+        self.p_sigma = float(settings.get("p_sigma", 0.01))
+        nets: dict[int, Network] = {}
+        self.files: dict[str, FeederFile] = {}
+        for belief in site.grid.feeders:
+            net = nets.setdefault(id(belief.grid), Network(belief.grid))
+            self.files[belief.name] = _blank(belief, net)
+        self._solutions = 0
+
+    @property
+    def estimations(self) -> int:
+        """Number of estimates made so far."""
+        return self._solutions
+
+    def take(self, inbox: Sequence[Message]) -> None:
+        """Keep what is newer than what is known; mail taken twice or late changes nothing."""
+        for message in inbox:
+            if message.topic == "secondary":
+                self._secondary(message)
+            elif message.topic == "primary":
+                file = self.files.get(message.sender)
+                if file is not None and message.sent_ms > file.primary_ms:
+                    file.primary_ms = message.sent_ms
+                    file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
+            elif message.topic == "fault":
+                self.switch(str(message.sender), message.values.get("tripped_line"), False)
+            elif message.topic == "switched":
+                self.switch(str(message.values.get("feeder")), message.values.get("line"),
+                            message.values.get("closed"))
+
+    def switch(self, feeder: str, lines: Any, closed: Any) -> None:
+        """Believe lines of a feeder to be open or closed."""
+        file = self.files.get(feeder)
+        if file is None or lines is None:
+            return
+        rows = [file.net.line(int(line)) for line in np.atleast_1d(lines)]
+        state = file.closed.copy()
+        state[rows] = np.atleast_1d(closed)
+        if (state != file.closed).any():
+            file.closed, file.cycle = state, -1
+
+    def expect(self, feeder: str, node: Ints, p_mw: Floats, q_mvar: Floats, der: bool = False) -> None:
+        """Change the believed injections by what an order will do, until the next frame tells.
+
+        With `der`, `p_mw` is a change of what PV and wind feed in.
+        """
+        file = self.files[feeder]
+        np.add.at(file.s, node, (p_mw + 1j * q_mvar) / file.belief.grid.base_mva)
+        if der:
+            np.add.at(file.der_mw, node, p_mw)
+
+    def due(self, feeder: str, now_ms: int) -> bool:
+        """Tell whether this cycle's estimate of a feeder is still to be made."""
+        file = self.files[feeder]
+        return file.primary_ms >= 0 and self._cycle(now_ms) != file.cycle
+
+    def picture(self, feeder: str, now_ms: int) -> Picture | None:
+        """Return the estimate of this cycle, made now if nobody asked before; None before any telemetry."""
+        file = self.files[feeder]
+        if self.due(feeder, now_ms):
+            file.picture = self._estimated(file, now_ms)
+            file.cycle = self._cycle(now_ms)
+            self._solutions += 1
+        return file.picture
+
+    def _cycle(self, now_ms: int) -> int:
+        return (now_ms - self.offset_ms) // self.estimation_ms
+
+    def _secondary(self, message: Message) -> None:
+        file = self.files.get(message.sender.rpartition(".")[0])
+        if file is None:
+            return
+        values = message.values
+        node = np.atleast_1d(np.asarray(values["node"], dtype=np.int64))
+        new = (node >= 0) & (node < len(file.v))
+        new[new] = message.sent_ms > file.node_ms[node[new]]
+        if not new.any():
+            return
+        at = node[new]
+        base = file.belief.grid.base_mva
+        read = {k: np.atleast_1d(np.asarray(values[k], float))[new] for k in ("v_pu", "p_mw", "q_mvar")}
+        file.v[at] = read["v_pu"]
+        file.s[at] = (read["p_mw"] + 1j * read["q_mvar"]) / base
+        for name in ("der_mw", "der_avail_mw"):
+            if name in values:
+                getattr(file, name)[at] = np.atleast_1d(np.asarray(values[name], float))[new]
+        file.node_ms[at] = message.sent_ms
+
+    def _estimated(self, file: FeederFile, now_ms: int) -> Picture | None:
+        net, belief = file.net, file.belief
+        topology = net.topology(file.closed)
+        v_mv = file.primary["v_pu"]
+        busbar = np.ones(len(net.anchor))
+        busbar[net.feed_anchor] = v_mv[: len(net.feed)] if len(net.feed) else 1.0
+        if not len(net.feed):
+            busbar[:] = v_mv[: len(busbar)]
+        if not (busbar > 0.1).all():
+            return file.picture
+        taps, feed = _feeds(net, file.primary.get("tap_pos"))
+        drawn = np.zeros(len(net.anchor), dtype=complex)
+        power = (file.primary["p_mw"] + 1j * file.primary["q_mvar"])[: len(net.feed)]
+        np.add.at(drawn, net.feed_anchor, power / belief.grid.base_mva)
+        gain, heard = self._gain(file, topology, now_ms)
+        flows = drawn[gain.flow_anchor]
+        start = file.picture.v if file.picture is not None else None
+        metered = file.v[gain.metered]
+        left: Ints = np.zeros(0, dtype=np.int64)
+        check = len(gain.metered) > 0
+        found = estimate(topology, gain, feed, file.s, busbar, metered, flows, start, left, check)
+        # One at a time, the largest first: a gross error pulls its neighbours' residuals up with it.
+        while check and len(left) < 5 and float(found.normalised_z.max()) > SUSPECT:
+            worst = int(found.normalised_z.argmax())
+            left = np.append(left, worst)
+            found = estimate(topology, gain, feed, file.s, busbar, metered, flows, found.v, left, True)
+        if not found.converged and not np.isfinite(found.v).all():
+            return file.picture
+        v_pu = np.abs(found.v)
+        v_pu[net.feed_root] = np.abs(found.v_hv) if len(gain.flow_anchor) else v_pu[net.feed_root]
+        threshold = _threshold(len(gain.r) - len(left)) if check else 0.0
+        return Picture(
+            found.v, found.s, v_pu, topology, taps, now_ms, found.objective, threshold,
+            gain.metered[left[left < len(gain.metered)]], heard,
+        )
+
+    def _gain(self, file: FeederFile, topology: Topology, now_ms: int) -> tuple[Gain, Ints]:
+        """Return the factorised gain for this topology and these ages, and the nodes never heard of."""
+        age_min = np.where(file.node_ms >= 0, (now_ms - file.node_ms) / 60_000.0, np.inf)
+        bucket = np.searchsorted(AGES_MIN, age_min, side="left")
+        never = file.node_ms < 0
+        key = (file.closed.tobytes(), bucket.astype(np.int8).tobytes(), never.tobytes())
+        silent = np.flatnonzero(never & (sum(_nameplate(file.belief)) > 0))
+        found = file.gains.get(key)
+        if found is not None:
+            return found, silent
+        base = file.belief.grid.base_mva
+        load, der = (part / base for part in _nameplate(file.belief))
+        q_load = np.maximum(file.belief.load_mvar, 0.1 * file.belief.load_mw) / base
+        share = np.where(never, PSEUDO_SHARE, np.asarray(STALE_SHARE)[bucket])
+        drift = np.asarray(COMMON_SHARE)[bucket]
+        at, nf, na = (topology.free, topology.rep[file.net.anchor]), len(topology.free), len(file.net.anchor)
+        error2 = share**2 + self.p_sigma**2
+        var_p = summed(topology, (load + der) ** 2 * error2)
+        var_q = summed(topology, (q_load + 0.2 * der) ** 2 * error2)
+        sun, hour, hour_q = (summed(topology, drift * part) for part in (der, load, q_load))
+        none = np.zeros(na)
+        common = np.stack((
+            np.concatenate((sun[at[0]], np.zeros(nf), none, sun[at[1]], none)),
+            np.concatenate((hour[at[0]], hour_q[at[0]], none, hour[at[1]], hour_q[at[1]])),
+        ), axis=1)
+        free = topology.free
+        metered = free[(bucket[free] < VOLTAGE_AGES) & (file.v[free] > 0.5)]
+        late = np.where(bucket[metered] > 0, 4.0, 1.0)
+        feeds = np.unique(file.net.feed_anchor)
+        size = float((load + der).sum()) / max(len(feeds), 1)
+        found = Gain(
+            topology, var_p[at[0]], var_q[at[0]], np.full(na, self.v_sigma**2), var_p[at[1]], var_q[at[1]],
+            metered, (self.v_sigma * late) ** 2, feeds, (FLOW_SHARE * self.p_sigma * max(size, 1e-3)) ** 2, common,
+        )
+        while len(file.gains) >= GAINS_KEPT:
+            file.gains.pop(next(iter(file.gains)))
+        file.gains[key] = found
+        return found, silent
+
+
+def summed(topology: Topology, by_node: Floats) -> Floats:
+    """Return values [node] summed onto the nodes that stand for others."""
+    if topology.plain:
+        return by_node
+    total = np.zeros(len(by_node))
+    np.add.at(total, topology.rep, by_node)
+    return total
+
+
+@lru_cache(maxsize=1024)
+def _threshold(freedom: int) -> float:
+    """Return the 95 % quantile of chi-square."""
+    return float(chi2.ppf(0.95, freedom))
+
+
+def shared_state(site: Site) -> BelievedState:
+    """Return the one picture of a site: controllers at the same desk look at the same screen."""
+    desk = site.settings.get("shared")
+    if not isinstance(desk, dict):
+        return BelievedState(site)
+    if "believed_state" not in desk:
+        desk["believed_state"] = BelievedState(site)
+    found: BelievedState = desk["believed_state"]
+    return found
+
+
+def _nameplate(belief: FeederBelief) -> tuple[Floats, Floats]:
+    """Return the rated load, and the rated power of all flexible devices, by node [MW]."""
+    n, devices = belief.grid.n_nodes, belief.devices
+    flexible = devices.kind != "load"
+    rated: Floats = np.bincount(devices.node[flexible], devices.p_rated_mw[flexible], n).astype(np.float64)
+    return belief.load_mw, rated
+
+
+def _blank(belief: FeederBelief, net: Network) -> FeederFile:
+    n = belief.grid.n_nodes
+    load = (belief.load_mw + 1j * belief.load_mvar).astype(np.complex128)
+    s: Complexes = -PSEUDO_SHARE / belief.grid.base_mva * load
+    return FeederFile(
+        belief, net, net.normal.copy(), np.zeros(n), s, np.full(n, -1, dtype=np.int64), np.zeros(n), np.zeros(n)
+    )
+
+
+def _feeds(net: Network, tap_pos: Floats | None) -> tuple[Ints, Feed]:
+    """Return tap positions and the transformers' admittances there."""
+    tables = {t.element: t for t in net.grid.taps if t.kind == "trafo"}
+    taps = np.zeros(len(net.feed), dtype=np.int64)
+    y = np.zeros((4, len(net.feed)), dtype=complex)
+    for i, trafo in enumerate(net.feed_trafo):
+        table = tables[int(trafo)]
+        taps[i] = table.initial
+        if tap_pos is not None and len(table.positions) > 1 and np.isfinite(tap_pos[i]):
+            taps[i] = int(np.clip(np.rint(tap_pos[i]), table.positions[0], table.positions[-1]))
+        y[:, i] = table.y[0, :, int(table.slot(taps[i]))]
+        if net.grid.branch_from[net.feed[i]] != net.feed_root[i]:
+            y[:, i] = y[[3, 2, 1, 0], i]
+    size = np.abs(y[1])
+    total = np.bincount(net.feed_anchor, size, len(net.anchor))
+    return taps, Feed(net.feed_anchor, size / total[net.feed_anchor], y)

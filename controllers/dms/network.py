@@ -1,0 +1,298 @@
+"""A feeder as its operator knows it: one electrical model, many switch states, a quick power flow.
+
+The model is anchored at the medium-voltage busbars, whose voltage is metered: what lies above them (the
+HV/MV transformers, the subtransmission grid) reaches the feeder only through that voltage.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_matrix
+from scipy.sparse.linalg import splu
+
+from sims.core.errors import GridError
+from sims.grid.compiled import CompiledNet
+from sims.grid.supply import trace
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+TOLERANCE_PU = 1e-7
+MAX_SWEEPS = 60
+REMEMBERED = 32
+
+
+class Network:
+    """The static part: branches, ratings, busbars; `topology` adds switch states.
+
+    Parameters
+    ----------
+    grid : CompiledNet
+
+    Attributes
+    ----------
+    feed : int array [feed]
+        Branch rows of the transformers that connect a root to a busbar; empty where the roots are the
+        busbars themselves.
+    feed_trafo, feed_busbar, feed_root : int array [feed]
+        pandapower index of each, the node of its busbar and of its root.
+    anchor : int array [anchor]
+        Nodes whose voltage is given to the power flow.
+    feed_anchor : int array [feed]
+        Position in `anchor` of each feed's busbar.
+    z_feed : complex array [anchor]
+        Series impedance of the transformers behind each busbar, in parallel [pu]; 0 where there are none.
+    normal : bool array [branch]
+        Branches in service and closed at both ends in the net as compiled, feeds left out.
+    limit : float array [branch]
+        Current at 100 % loading [pu], the smaller of both ends; inf where there is none.
+    """
+
+    def __init__(self, grid: CompiledNet) -> None:
+        self.grid = grid
+        root = np.zeros(grid.n_nodes, dtype=bool)
+        root[grid.roots] = True
+        f, t = grid.branch_from, grid.branch_to
+        is_feed = (grid.branch_kind == "trafo") & (root[f] ^ root[t]) & grid.branch_in_service
+        self.feed: Ints = np.flatnonzero(is_feed)
+        self.feed_trafo = grid.branch_element[self.feed]
+        self.feed_root = np.where(root[f[self.feed]], f[self.feed], t[self.feed])
+        self.feed_busbar = np.where(root[f[self.feed]], t[self.feed], f[self.feed])
+        beside = np.flatnonzero((root[f] | root[t]) & ~is_feed & ~(root[f] & root[t]))
+        direct = np.intersect1d(grid.roots, np.concatenate((f[beside], t[beside])))
+        anchor = np.unique(np.concatenate((self.feed_busbar, direct)))
+        self.anchor: Ints = anchor if len(anchor) else grid.roots.astype(np.int64)
+        self.feed_anchor = np.searchsorted(self.anchor, self.feed_busbar)
+        self.z_feed: Complexes = self._feed_impedance()
+        table = grid.switches
+        shut = np.ones(grid.n_branches, dtype=bool)
+        opened = (table.branch >= 0) & ~grid.switch_closed
+        shut[table.branch[opened]] = False
+        self.normal: Bools = grid.branch_in_service & shut & ~is_feed
+        limit = np.fmin(grid.rating_from, grid.rating_to)
+        self.limit: Floats = np.where(np.isfinite(limit) & (limit > 0), limit, np.inf)
+        joined = (table.branch < 0) & grid.switch_closed & (table.far_node >= 0)
+        joined &= table.node != table.far_node
+        self._fused = np.stack((table.node[joined], table.far_node[joined]), axis=1)
+        self._line_row = {int(e): int(r) for r, e in enumerate(grid.branch_element)
+                          if grid.branch_kind[r] == "line"}
+        self._known: dict[bytes, Topology] = {}
+
+    def _feed_impedance(self) -> Complexes:
+        grid = self.grid
+        at_to = grid.branch_to[self.feed] == self.feed_busbar
+        y = np.where(at_to, grid.y_raw[3, self.feed], grid.y_raw[0, self.feed])
+        total = np.zeros(len(self.anchor), dtype=complex)
+        np.add.at(total, self.feed_anchor, y)
+        return np.where(total != 0, 1.0 / np.where(total != 0, total, 1.0), 0.0)
+
+    def line(self, element: int) -> int:
+        """Return the branch row of a line's pandapower index.
+
+        Raises
+        ------
+        GridError
+            There is no such line.
+        """
+        try:
+            return self._line_row[int(element)]
+        except KeyError:
+            raise GridError(f"net {self.grid.name}: line {element} does not exist") from None
+
+    def topology(self, closed: Bools) -> Topology:
+        """Return the grid under switch states `closed` [branch]; recent ones are remembered."""
+        key = np.packbits(closed).tobytes()
+        found = self._known.get(key)
+        if found is None:
+            while len(self._known) >= REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            found = self._known[key] = Topology(self, closed.copy())
+        return found
+
+    def fused(self) -> Ints:
+        """Return pairs of nodes joined by closed bus switches, int array [pair, 2]."""
+        return self._fused
+
+
+class Topology:
+    """One feeder under one set of switch states.
+
+    Attributes
+    ----------
+    closed, joined : bool array [branch]
+        As asked for; and what of it carries current.
+    live : bool array [node]
+    radial : bool
+    free : int array [free]
+        Live nodes that are no anchor, each electrical node once.
+    at : int array [node]
+        Position in `free` of the node that stands for this one; -1 at anchors and in the dark.
+    share : float array [free, anchor]
+        How much of a node's injection each anchor sees; 1 for the only one in a radial grid.
+    """
+
+    def __init__(self, net: Network, closed: Bools) -> None:
+        grid = net.grid
+        n = grid.n_nodes
+        self.net, self.closed = net, closed
+        supply = trace(n, net.anchor, grid.branch_from, grid.branch_to, closed, grid.node_in_service,
+                       net.fused())
+        self.live, self.rep, self.joined = supply.live, supply.rep, supply.joined
+        self.radial, self.order = supply.radial, supply.order
+        self.parent, self.parent_branch = supply.parent, supply.parent_branch
+        self.plain = bool((self.rep == np.arange(n)).all())
+        is_anchor = np.zeros(n, dtype=bool)
+        is_anchor[net.anchor] = True
+        self.free: Ints = np.flatnonzero(self.live & ~is_anchor & (self.rep == np.arange(n)))
+        at = np.full(n, -1, dtype=np.int64)
+        at[self.free] = np.arange(len(self.free))
+        self.at = np.where(self.live, at[self.rep], -1)
+        self._admittances()
+
+    def _admittances(self) -> None:
+        grid, n = self.net.grid, self.net.grid.n_nodes
+        rows = np.flatnonzero(self.joined)
+        f, t = self.rep[grid.branch_from[rows]], self.rep[grid.branch_to[rows]]
+        y = grid.y_raw[:, rows]
+        # A line open at one end only still charges: known for the state the net was compiled in.
+        stubs = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_from])
+        stubs_t = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_to])
+        feed = np.isin(stubs, self.net.feed), np.isin(stubs_t, self.net.feed)
+        stubs, stubs_t = stubs[~feed[0]], stubs_t[~feed[1]]
+        sf, st = self.rep[grid.branch_from[stubs]], self.rep[grid.branch_to[stubs_t]]
+        node = np.arange(n)
+        i = np.concatenate((f, f, t, t, sf, st, self.rep))
+        j = np.concatenate((f, t, f, t, sf, st, self.rep))
+        value = np.concatenate((y[0], y[1], y[2], y[3], grid.y_ff[stubs], grid.y_tt[stubs_t],
+                                grid.shunt_y[node]))
+        Y = csc_matrix((value, (i, j)), shape=(n, n))
+        free, anchor = self.free, self.rep[self.net.anchor]
+        self._y_aa, self._y_af = Y[anchor][:, anchor].tocsr(), Y[anchor][:, free].tocsr()
+        if len(free):
+            self._lu = splu(Y[free][:, free].tocsc())
+            self.w: Complexes = -self._lu.solve(Y[free][:, anchor].toarray())
+        else:
+            self._lu, self.w = None, np.zeros((0, len(anchor)), dtype=complex)
+        self.share: Floats = self.w.real
+        self._ends = (rows, f, t, y)
+
+    @cached_property
+    def z(self) -> Complexes:
+        """Nodal impedance matrix of the free nodes, complex array [free, free] [pu]."""
+        if self._lu is None:
+            return np.zeros((0, 0), dtype=complex)
+        return np.ascontiguousarray(self._lu.solve(np.eye(len(self.free), dtype=complex)))
+
+    def gathered(self, s: Complexes) -> Complexes:
+        """Return injections [node] summed onto the nodes that stand for others."""
+        if self.plain:
+            return s
+        out = np.zeros(len(s), dtype=complex)
+        np.add.at(out, self.rep, s)
+        return out
+
+    def flow(self, s: Complexes, v_anchor: Complexes | Floats, start: Complexes | None = None) -> Complexes:
+        """Solve the power flow by fixed point on the nodal equations, V = w V_a + Z conj(S/V).
+
+        Parameters
+        ----------
+        s : complex array [node]
+            Injections [pu].
+        v_anchor : array [anchor]
+            Voltage at the busbars [pu].
+        start : complex array [node], optional
+            Where to begin.
+
+        Returns
+        -------
+        complex array [node]
+            Voltage [pu]; 0 in the dark, NaN everywhere where there is no solution.
+        """
+        v_a = np.asarray(v_anchor, dtype=complex)
+        if self._lu is None:
+            return self.spread(np.zeros(0, dtype=complex), v_a)
+        s_free = self.gathered(s)[self.free]
+        idle = self.w @ v_a
+        v = idle if start is None else start[self.free]
+        for _ in range(MAX_SWEEPS):
+            new = idle + self._lu.solve(np.conj(s_free / v))
+            step = float(np.abs(new - v).max())
+            v = new
+            if step < TOLERANCE_PU:
+                return self.spread(v, v_a)
+            if not step < 2.0:
+                break
+        return np.full(len(s), np.nan, dtype=complex)
+
+    def spread(self, v_free: Complexes, v_anchor: Complexes) -> Complexes:
+        """Return voltages [node] from those of the free nodes and anchors; 0 in the dark."""
+        v = np.zeros(self.net.grid.n_nodes, dtype=complex)
+        v[self.rep[self.net.anchor]] = v_anchor
+        v[self.free] = v_free
+        return v if self.plain else v[self.rep] * self.live
+
+    def spread_rows(self, table: Complexes) -> Complexes:
+        """Return a table [free, column] as [node, column], zero at anchors and in the dark."""
+        out = np.zeros((len(self.at), table.shape[1]), dtype=complex)
+        hit = self.at >= 0
+        out[hit] = table[self.at[hit]]
+        return out
+
+    def sweep(self, s_free: Complexes, v_free: Complexes, v_anchor: Complexes) -> Complexes:
+        """Return the voltages of the free nodes after one fixed-point step."""
+        if self._lu is None:
+            return v_free
+        out: Complexes = self.w @ v_anchor + self._lu.solve(np.conj(s_free / v_free))
+        return out
+
+    def drawn(self, v: Complexes) -> Complexes:
+        """Return the complex current each anchor feeds into the network [anchor] [pu]."""
+        out: Complexes = self._y_aa @ v[self.rep[self.net.anchor]] + self._y_af @ v[self.free]
+        return out
+
+    def currents(self, v: Complexes) -> tuple[Ints, Complexes, Complexes]:
+        """Return the rows of the joined branches and the currents into them at both ends [pu]."""
+        rows, f, t, y = self._ends
+        return rows, y[0] * v[f] + y[1] * v[t], y[2] * v[f] + y[3] * v[t]
+
+    def loading(self, v: Complexes) -> Floats:
+        """Return the loading of every branch [%], the larger of both ends; 0 where nothing flows."""
+        rows, i_f, i_t = self.currents(v)
+        out = np.zeros(len(self.closed))
+        out[rows] = 100.0 * np.maximum(np.abs(i_f), np.abs(i_t)) / self.net.limit[rows]
+        return out
+
+    def losses(self, v: Complexes, s: Complexes) -> float:
+        """Return the active losses of the live part [pu]."""
+        i_a = self.drawn(v)
+        into = float((v[self.rep[self.net.anchor]] * np.conj(i_a)).real.sum())
+        return into + float(self.gathered(s)[self.free].real.sum())
+
+    def response(self, v: Complexes, ds: Complexes) -> Complexes:
+        """Return the change of the free nodes' voltage that injections `ds` [node] bring, busbars moving [pu]."""
+        if self._lu is None:
+            return np.zeros(0, dtype=complex)
+        current = np.conj(ds[self.free] / v[self.free])
+        out: Complexes = self._lu.solve(current) + self.w @ (self.net.z_feed * (self.w.T @ current))
+        return out
+
+    def moves(self, v: Complexes, nodes: Ints, with_feed: bool = False) -> Complexes:
+        """Return dV/dP as complex array [free, nodes] [pu/pu]; dV/dQ is -1j times it.
+
+        The linearisation holds the injected current's own voltage fixed: V = w V_a + Z conj(S/V). With
+        `with_feed` the busbars move too, by the transformers behind them, as they do until a tap changer
+        answers.
+        """
+        at = self.at[nodes]
+        if (at < 0).any():
+            raise GridError(f"net {self.net.grid.name}: node {nodes[at < 0][0]} cannot be moved: no free node")
+        z = self.z[:, at]
+        if with_feed:
+            z = z + (self.w * self.net.z_feed) @ self.w[at].T
+        out: Complexes = z / np.conj(v[self.rep[nodes]])
+        return out

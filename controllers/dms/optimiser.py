@@ -1,0 +1,61 @@
+"""Linear programmes handed to HiGHS as arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import highspy
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+Floats = NDArray[np.float64]
+
+TIME_LIMIT_S = 5.0
+_SOLVED = (highspy.HighsModelStatus.kOptimal,)
+
+
+def solve(
+    cost: Floats,
+    rows: Any,
+    row_lower: Floats,
+    row_upper: Floats,
+    lower: Floats,
+    upper: Floats,
+) -> Floats | None:
+    """Minimise cost'x subject to row_lower <= rows x <= row_upper, lower <= x <= upper.
+
+    Parameters
+    ----------
+    cost, lower, upper : array [variable]
+    rows : array or sparse matrix [row, variable]
+    row_lower, row_upper : array [row]
+
+    Returns
+    -------
+    array [variable], or None where HiGHS finds no optimum.
+    """
+    table = csr_matrix(rows)
+    lp = highspy.HighsLp()
+    lp.num_col_, lp.num_row_ = len(cost), table.shape[0]
+    lp.col_cost_ = np.asarray(cost, dtype=np.float64)
+    lp.col_lower_, lp.col_upper_ = _bounded(lower), _bounded(upper)
+    lp.row_lower_, lp.row_upper_ = _bounded(row_lower), _bounded(row_upper)
+    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+    lp.a_matrix_.start_ = table.indptr.astype(np.int32)
+    lp.a_matrix_.index_ = table.indices.astype(np.int32)
+    lp.a_matrix_.value_ = table.data.astype(np.float64)
+    highs = highspy.Highs()
+    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("threads", 1)
+    highs.setOptionValue("time_limit", TIME_LIMIT_S)
+    highs.passModel(lp)
+    highs.run()
+    if highs.getModelStatus() not in _SOLVED:
+        return None
+    found = np.array(highs.getSolution().col_value, dtype=np.float64)
+    return np.clip(found, lower, upper)
+
+
+def _bounded(values: Floats) -> Floats:
+    return np.clip(np.asarray(values, dtype=np.float64), -highspy.kHighsInf, highspy.kHighsInf)

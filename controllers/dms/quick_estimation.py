@@ -1,0 +1,232 @@
+"""Weighted-least-squares estimation of a feeder in the form that a control cycle can afford.
+
+The state is every node's injection and every busbar's voltage. Each injection is itself measured (a meter,
+the last frame, or a pseudo-measurement by nameplate), so the gain matrix need only be inverted in the space
+of the remaining measurements m: x = x0 + R0 H' (H R0 H' + R)^-1 (z - h(x) + H (x - x0)), which has the
+same minimum of sum((z - h)^2 / sigma^2) as the normal equations. Without voltages m is two per busbar, and
+the estimator is the classical load allocation. H is held at the flat profile while h is exact. After
+Abur & Exposito, *Power System State Estimation*, 2004, chapters 2, 5 and 8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controllers.dms.network import Complexes, Floats, Ints, Topology
+
+MAX_STEPS = 8
+TOLERANCE_PU = 2e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """How the current into a busbar looks from the metered, high-voltage side of its transformers.
+
+    Parameters
+    ----------
+    anchor : int array [feed]
+    part : float array [feed]
+        Share of the busbar's current, by admittance.
+    y : complex array [4, feed]
+        hv-hv, hv-mv, mv-hv, mv-mv at the present tap positions [pu].
+    """
+
+    anchor: Ints
+    part: Floats
+    y: Complexes
+
+    def seen(self, v_busbar: Complexes, current: Complexes) -> tuple[Complexes, Complexes]:
+        """Return power drawn and voltage at the high-voltage side [feed] from current into each anchor."""
+        v_mv, i_mv = v_busbar[self.anchor], -current[self.anchor] * self.part
+        v_hv = (i_mv - self.y[3] * v_mv) / self.y[2]
+        return v_hv * np.conj(self.y[0] * v_hv + self.y[1] * v_mv), v_hv
+
+
+class Gain:
+    """What depends on topology, accuracies and the measurement set only, factorised once.
+
+    Parameters
+    ----------
+    topology : Topology
+    var_p, var_q : array [free]
+        Variance of each node's known injection [pu^2]; 0 for an exact zero injection.
+    var_anchor : array [anchor]
+        Variance of the metered busbar voltages [pu^2].
+    var_p_anchor, var_q_anchor : array [anchor]
+        Variance of what is connected to the busbars themselves [pu^2].
+    metered : int array [v]
+        Nodes with a voltage measurement; all must be free.
+    var_v : array [v]
+    flow_anchor : int array [flow]
+        Anchors whose P and Q are metered.
+    var_flow : float
+    common : array [state, cause], optional
+        What one standard deviation of a common cause (the sun, the hour of the day) does to the state
+        (P and Q of the free nodes, busbar voltages, P and Q at busbars) [pu]: errors of remembered
+        injections are not independent.
+    """
+
+    def __init__(
+        self, topology: Topology, var_p: Floats, var_q: Floats, var_anchor: Floats, var_p_anchor: Floats,
+        var_q_anchor: Floats, metered: Ints, var_v: Floats, flow_anchor: Ints, var_flow: float,
+        common: Floats | None = None,
+    ) -> None:
+        nf, na, nv, ns = len(topology.free), len(var_anchor), len(metered), len(flow_anchor)
+        self.metered, self.flow_anchor, self.at = metered, flow_anchor, topology.at[metered]
+        H = np.zeros((nv + 2 * ns, 2 * nf + 3 * na))
+        flow = np.arange(ns)
+        if nv:
+            z = topology.z[self.at]
+            H[:nv, :nf], H[:nv, nf : 2 * nf] = z.real, z.imag
+            H[:nv, 2 * nf : 2 * nf + na] = topology.share[self.at]
+        H[nv : nv + ns, :nf] = -topology.share[:, flow_anchor].T
+        H[nv + ns :, nf : 2 * nf] = -topology.share[:, flow_anchor].T
+        H[nv + flow, 2 * nf + na + flow_anchor] = -1.0
+        H[nv + ns + flow, 2 * nf + 2 * na + flow_anchor] = -1.0
+        self.H: Floats = H
+        self.r0: Floats = np.concatenate((var_p, var_q, var_anchor, var_p_anchor, var_q_anchor))
+        self.r: Floats = np.concatenate((var_v, np.full(2 * ns, var_flow)))
+        self.common: Floats = np.zeros((len(self.r0), 0)) if common is None else common
+        shared = H @ self.common
+        self.m_inv: Floats = np.linalg.inv((H * self.r0) @ H.T + shared @ shared.T + np.diag(self.r))
+        self._pull_z: Floats = np.asarray(np.sqrt(np.diag(self.m_inv)), dtype=np.float64)
+        self._pull_x: Floats | None = None
+
+    @property
+    def pull_z(self) -> Floats:
+        """Standard deviation of the weighted innovation of each measurement."""
+        return self._pull_z
+
+    @property
+    def pull_x(self) -> Floats:
+        """Standard deviation of the pull on each entry of the state."""
+        if self._pull_x is None:
+            variance = np.einsum("mx,mx->x", self.H, self.m_inv @ self.H)
+            self._pull_x = np.asarray(np.sqrt(np.maximum(variance, 1e-30)), dtype=np.float64)
+        return self._pull_x
+
+    def pulled(self, y: Floats) -> Floats:
+        """Return the change of the state that weighted innovations `y` ask for."""
+        w = y @ self.H
+        out: Floats = self.r0 * w + self.common @ (w @ self.common)
+        return out
+
+    def without(self, y: Floats, left_out: Ints) -> Floats:
+        """Return the weighted innovations as if the measurements `left_out` did not exist."""
+        if not len(left_out):
+            return y
+        block = self.m_inv[np.ix_(left_out, left_out)]
+        out: Floats = y - self.m_inv[:, left_out] @ np.linalg.solve(block, y[left_out])
+        out[left_out] = 0.0
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The estimate.
+
+    Parameters
+    ----------
+    v : complex array [node]
+    s : complex array [node]
+        Injections [pu].
+    v_hv : complex array [feed]
+        Voltage at the transformers' upper side.
+    objective : float
+        Sum of squared weighted residuals at the minimum.
+    normalised_z, normalised_x : array
+        Normalised residuals of measurements (voltages, then P, then Q of busbars) and of the known
+        injections (P, Q, busbar voltage) [1].
+    converged : bool
+    """
+
+    v: Complexes
+    s: Complexes
+    v_hv: Complexes
+    objective: float
+    normalised_z: Floats
+    normalised_x: Floats
+    converged: bool
+
+
+def estimate(
+    topology: Topology,
+    gain: Gain,
+    feed: Feed,
+    known: Complexes,
+    v_busbar: Floats,
+    v_metered: Floats,
+    drawn: Complexes,
+    start: Complexes | None = None,
+    left_out: Ints | None = None,
+    residuals: bool = False,
+) -> Solution:
+    """Return the most likely state of a feeder.
+
+    Parameters
+    ----------
+    known : complex array [node]
+        Metered, remembered or pseudo injections [pu].
+    v_busbar : array [anchor]
+        Metered magnitudes [pu].
+    v_metered : array [v]
+        Metered magnitudes at `gain.metered` [pu].
+    drawn : complex array [flow]
+        Metered powers at the upper side of each busbar's transformers, summed [pu].
+    start : complex array [node], optional
+        Voltages of the previous estimate.
+    left_out : int array, optional
+        Measurements to ignore.
+    residuals : bool
+        Also return normalised residuals.
+    """
+    nf, nv, ns, na = len(topology.free), len(gain.metered), len(gain.flow_anchor), len(v_busbar)
+    out = np.zeros(0, dtype=np.int64) if left_out is None else left_out
+    s_known = topology.gathered(known)
+    s0, s_anchor = s_known[topology.free], s_known[topology.rep[topology.net.anchor]]
+    z = np.concatenate((v_metered, drawn.real, drawn.imag))
+    v_a = v_busbar.astype(complex)
+    usable = start is not None and bool((start[topology.free] != 0).all())
+    v_f = start[topology.free] if usable and start is not None else topology.w @ v_a
+    s_f, s_a = s0, s_anchor
+    dx, Hd, y = np.zeros(len(gain.r0)), np.zeros(len(z)), np.zeros(len(z))
+    h = np.zeros(len(z))
+    v_hv = np.zeros(len(feed.anchor), dtype=complex)
+    converged = False
+    for _ in range(MAX_STEPS):
+        v_f = topology.sweep(s_f, topology.sweep(s_f, v_f, v_a), v_a)
+        v = topology.spread(v_f, v_a)
+        current = topology.drawn(v) - np.conj(s_a / v_a)
+        h[:nv] = np.abs(v_f[gain.at])
+        if ns:
+            seen, v_hv = feed.seen(v_a, current)
+            total = np.zeros(len(v_a), dtype=complex)
+            np.add.at(total, feed.anchor, seen)
+            h[nv : nv + ns], h[nv + ns :] = total[gain.flow_anchor].real, total[gain.flow_anchor].imag
+        y = gain.without(gain.m_inv @ (z - h + Hd), out)
+        new = gain.pulled(y)
+        moved = float(np.abs(new - dx).max()) if len(new) else 0.0
+        dx, Hd = new, gain.H @ new if len(out) else z - h + Hd - gain.r * y
+        s_f = s0 + dx[:nf] + 1j * dx[nf : 2 * nf]
+        v_a = (v_busbar + dx[2 * nf : 2 * nf + na]).astype(complex)
+        s_a = s_anchor + dx[2 * nf + na : 2 * nf + 2 * na] + 1j * dx[2 * nf + 2 * na :]
+        if moved < TOLERANCE_PU:
+            converged = True
+            break
+    s = known.copy()
+    s[topology.free] += s_f - s0
+    s[topology.rep[topology.net.anchor]] += s_a - s_anchor
+    v = topology.spread(topology.sweep(s_f, v_f, v_a), v_a)
+    kept = np.ones(len(z), dtype=bool)
+    kept[out] = False
+    # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx.
+    objective = float(((y**2) * gain.r)[kept].sum() + y @ (gain.H @ dx))
+    rz = np.abs(y) / gain.pull_z if residuals else np.zeros(0)
+    rx = np.abs(y @ gain.H) / gain.pull_x if residuals else np.zeros(0)
+    if residuals and len(out):
+        rz[out] = 0.0
+    ok = converged and bool(np.isfinite(v).all())
+    return Solution(v, s, v_hv, objective, rz, rx, ok)
+

@@ -1,0 +1,174 @@
+"""Set-points in force at the devices of a site, by duty: who wants what, what was told, what must be told again.
+
+Several duties move the same device. Wishes for active and reactive power add up, caps hold together (the
+lowest counts), and one message carries the outcome under the duty that changed its wish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controllers.belief import FeederBelief
+from controllers.contract import Site, command
+from sims.comms.message import Message
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar")
+CHANGE = 0.01
+"""Changes below this share of the rating are not worth a message."""
+
+
+class Register:
+    """All devices of a site's feeders as one table.
+
+    Attributes
+    ----------
+    index, node, feeder, gateway : int array [device]
+        System-wide number, node in its feeder, row of the feeder, row in `addresses`.
+    kind : str array [device]
+    p_rated_mw, s_rated_mva, energy_mwh : array [device]
+    reachable : bool array [device]
+        Takes commands and stands behind a gateway.
+    rows : tuple of int array
+        The devices of each feeder.
+    """
+
+    def __init__(self, feeders: Sequence[FeederBelief]) -> None:
+        self.feeders = tuple(feeders)
+        tables = [f.devices for f in feeders]
+        empty = np.zeros(0, dtype=np.int64)
+        self.index: Ints = np.concatenate([empty, *(t.index for t in tables)])
+        self.node: Ints = np.concatenate([empty, *(t.node for t in tables)])
+        self.feeder: Ints = np.repeat(np.arange(len(tables)), [len(t.index) for t in tables]).astype(np.int64)
+        self.kind = np.concatenate([np.zeros(0, dtype="<U8"), *(t.kind for t in tables)])
+        zero = np.zeros(0)
+        self.p_rated_mw: Floats = np.concatenate([zero, *(t.p_rated_mw for t in tables)])
+        self.s_rated_mva: Floats = np.concatenate([zero, *(t.s_rated_mva for t in tables)])
+        self.energy_mwh: Floats = np.concatenate([zero, *(t.energy_mwh for t in tables)])
+        steerable = np.concatenate([zero.astype(bool), *(t.controllable for t in tables)])
+        names = [f.gateways[n] for f in feeders for n in f.devices.node]
+        self.addresses = tuple(sorted({name for name in names if name}))
+        number = {name: i for i, name in enumerate(self.addresses)}
+        self.gateway: Ints = np.array([number.get(name, -1) for name in names], dtype=np.int64)
+        self.reachable: Bools = steerable & (self.gateway >= 0)
+        self.rows = tuple(np.flatnonzero(self.feeder == i) for i in range(len(tables)))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def of(self, *kinds: str, feeder: int | None = None) -> Ints:
+        """Return the rows of reachable devices of these kinds, of one feeder or of all."""
+        hit = np.isin(self.kind, kinds) & self.reachable
+        return np.flatnonzero(hit if feeder is None else hit & (self.feeder == feeder))
+
+
+class SetPoints:
+    """The orders of one site to its devices.
+
+    Parameters
+    ----------
+    site : Site
+        Settings used: `ttl_s` (900).
+    register : Register
+    """
+
+    def __init__(self, site: Site, register: Register) -> None:
+        self._site, self.register = site, register
+        self.ttl_ms = int(1000 * float(site.settings.get("ttl_s", 900.0)))
+        self._wishes: dict[str, dict[str, Floats]] = {q: {} for q in QUANTITIES}
+        n = len(register)
+        self._told = {q: np.full(n, np.nan) for q in QUANTITIES}
+        self._sent_ms = {q: np.full(n, -1, dtype=np.int64) for q in QUANTITIES}
+
+    def wish(self, duty: str, quantity: str, rows: Ints, values: Floats) -> None:
+        """Note what `duty` wants of devices `rows`; nan takes its wish back."""
+        store = self._wishes[quantity].setdefault(duty, np.full(len(self.register), np.nan))
+        store[rows] = values
+
+    def wished(self, duty: str, quantity: str) -> Floats:
+        """Return what `duty` wants of every device, nan where nothing."""
+        store = self._wishes[quantity].get(duty)
+        return np.full(len(self.register), np.nan) if store is None else store
+
+    def total(self, quantity: str) -> Floats:
+        """Return the outcome of all wishes [device], nan where nobody wants anything."""
+        wishes = list(self._wishes[quantity].values())
+        if not wishes:
+            return np.full(len(self.register), np.nan)
+        table = np.array(wishes)
+        idle = np.isnan(table).all(axis=0)
+        if quantity == "p_max_mw":
+            out = np.where(idle, np.nan, np.where(np.isnan(table), np.inf, table).min(axis=0))
+            return np.maximum(out, 0.0)
+        rated = self.register.s_rated_mva if quantity == "q_set_mvar" else self.register.p_rated_mw
+        return np.where(idle, np.nan, np.clip(np.nansum(table, axis=0), -rated, rated))
+
+    def in_force(self, quantity: str, now_ms: int) -> Floats:
+        """Return what was told and has not expired [device], nan where the local law holds."""
+        alive = (self._sent_ms[quantity] >= 0) & (now_ms < self._sent_ms[quantity] + self.ttl_ms)
+        return np.where(alive, self._told[quantity], np.nan)
+
+    def orders(self, duty: str, quantity: str, now_ms: int, again_ms: int) -> list[Message]:
+        """Return the messages that bring the devices of `duty` to the outcome of all wishes.
+
+        Only what changed by more than `CHANGE` of the rating, what would expire within `again_ms`, and
+        what nobody wants any more (caps are lifted to the rating; others are set to zero once and then
+        left to expire) is told.
+        """
+        register, want = self.register, self.total(quantity)
+        told = self.in_force(quantity, now_ms)
+        mine = self._wishes[quantity].get(duty)
+        if mine is None:
+            return []
+        rated = register.s_rated_mva if quantity == "q_set_mvar" else register.p_rated_mw
+        known = np.isfinite(told)
+        ending = known & (self._sent_ms[quantity] + self.ttl_ms - now_ms <= again_ms)
+        with np.errstate(invalid="ignore"):
+            changed = ~known | (np.abs(want - told) > CHANGE * rated)
+        send = np.isfinite(want) & (changed | ending) & (np.isfinite(mine) | changed)
+        release = np.isnan(want) & known
+        idle = np.where(np.full(len(want), quantity == "p_max_mw"), rated, 0.0)
+        settled = release & (np.abs(told - idle) <= CHANGE * rated)
+        value = np.where(release, idle, want)
+        out = self._messages(duty, quantity, (send | (release & ~settled)) & register.reachable, value, now_ms)
+        self._told[quantity][settled & ending] = np.nan
+        return out
+
+    def _messages(self, duty: str, quantity: str, which: Bools, value: Floats, now_ms: int) -> list[Message]:
+        rows = np.flatnonzero(which)
+        if not len(rows):
+            return []
+        self._told[quantity][rows] = value[rows]
+        self._sent_ms[quantity][rows] = now_ms
+        rows = rows[np.argsort(self.register.gateway[rows], kind="stable")]
+        gateway = self.register.gateway[rows]
+        cut = np.flatnonzero(np.diff(gateway)) + 1
+        out = []
+        for part in np.split(rows, cut):
+            content: dict[str, Any] = {"device": _fixed(self.register.index[part]), quantity: _fixed(value[part])}
+            out.append(command(self._site, self.register.addresses[self.register.gateway[part[0]]], duty,
+                               self.ttl_ms / 1000.0, **content))
+        return out
+
+
+def shared_set_points(site: Site) -> SetPoints:
+    """Return the one book of orders of a site, so that duties add up instead of overwriting each other."""
+    desk = site.settings.get("shared")
+    if not isinstance(desk, dict):
+        return SetPoints(site, Register(site.grid.feeders))
+    if "set_points" not in desk:
+        desk["set_points"] = SetPoints(site, Register(site.grid.feeders))
+    found: SetPoints = desk["set_points"]
+    return found
+
+
+def _fixed(values: NDArray[Any]) -> NDArray[Any]:
+    values.flags.writeable = False
+    return values

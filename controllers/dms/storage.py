@@ -1,0 +1,50 @@
+"""Storage monitoring: what is left in the batteries, reckoned from what they were told to do."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from controllers.dms.set_points import Floats, Ints, Register
+
+MS_PER_H = 3_600_000.0
+
+
+class StorageLedger:
+    """The believed energy of every storage device of a site.
+
+    Nobody meters the state of charge for the operator, so the ledger integrates the orders in force; a
+    battery under its own law in between is assumed to come back to where it was.
+
+    Parameters
+    ----------
+    register : Register
+    soc_start, efficiency : float
+        Initial state of charge and one-way efficiency [1].
+    soc_min, soc_max : float
+        Range the operator plans with.
+    """
+
+    def __init__(
+        self, register: Register, soc_start: float = 0.5, efficiency: float = 0.95,
+        soc_min: float = 0.05, soc_max: float = 0.95,
+    ) -> None:
+        self._register, self._eta = register, efficiency
+        self.energy_mwh: Floats = soc_start * register.energy_mwh
+        self._low, self._high = soc_min * register.energy_mwh, soc_max * register.energy_mwh
+        self._at_ms = -1
+
+    def advance(self, now_ms: int, p_mw: Floats) -> None:
+        """Book the time since the last call at powers `p_mw` [device], discharge positive, nan for none."""
+        if self._at_ms >= 0 and now_ms > self._at_ms:
+            p = np.nan_to_num(p_mw)
+            drain = np.where(p > 0, p / self._eta, p * self._eta)
+            energy = self.energy_mwh - drain * (now_ms - self._at_ms) / MS_PER_H
+            self.energy_mwh = np.clip(energy, 0.0, self._register.energy_mwh)
+        self._at_ms = max(self._at_ms, now_ms)
+
+    def range_mw(self, rows: Ints, for_h: float) -> tuple[Floats, Floats]:
+        """Return the power that devices `rows` can hold for `for_h` hours: (charging <= 0, discharging >= 0)."""
+        rated, energy = self._register.p_rated_mw[rows], self.energy_mwh[rows]
+        full = np.maximum(self._high[rows] - energy, 0.0) / self._eta / for_h
+        empty = np.maximum(energy - self._low[rows], 0.0) * self._eta / for_h
+        return -np.minimum(rated, full), np.minimum(rated, empty)

@@ -1,0 +1,70 @@
+"""From a reference to a controller class: ``./file.py:Class``, ``package.module:Class``, entry point."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+from sims.core.errors import ScenarioError, nearest
+
+
+def load_class(reference: str, beside: Path) -> Any:
+    """Return the class that `reference` names.
+
+    Parameters
+    ----------
+    reference : str
+        ``./mine.py:Mine`` (a file, relative to `beside`), ``package.module:Class`` or the name of an
+        entry point in the group ``gridseam.controllers``.
+    beside : Path
+        Folder of the scenario.
+
+    Raises
+    ------
+    ScenarioError
+        The file, module or class does not exist or fails to load; names the nearest class there is.
+    """
+    if ":" not in reference:
+        points = {p.name: p for p in importlib.metadata.entry_points(group="gridseam.controllers")}
+        if reference not in points:
+            known = nearest(reference, points) or " (write ./file.py:Class or package.module:Class)"
+            raise ScenarioError(f"controller '{reference}' is no entry point of gridseam.controllers{known}")
+        return points[reference].load()
+    place, _, name = reference.rpartition(":")
+    if place.endswith(".py"):
+        module = _from_file(beside / place, reference)
+    else:
+        module = _from_package(place, reference)
+    if not hasattr(module, name):
+        classes = [k for k, v in vars(module).items() if isinstance(v, type)]
+        raise ScenarioError(f"controller '{reference}': there is no class '{name}'{nearest(name, classes)}")
+    return getattr(module, name)
+
+
+def _from_file(path: Path, reference: str) -> Any:
+    if not path.is_file():
+        raise ScenarioError(f"controller '{reference}': there is no file {path.name} beside the scenario")
+    key = f"gridseam_user_{zlib.crc32(str(path.resolve()).encode()):08x}_{path.stem}"
+    spec = importlib.util.spec_from_file_location(key, path)
+    if spec is None or spec.loader is None:
+        raise ScenarioError(f"controller '{reference}': {path.name} cannot be read as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as err:
+        del sys.modules[key]
+        raise ScenarioError(f"controller '{reference}' fails to load: {type(err).__name__}: {err}") from err
+    return module
+
+
+def _from_package(place: str, reference: str) -> Any:
+    try:
+        return importlib.import_module(place)
+    except ImportError as err:
+        raise ScenarioError(f"controller '{reference}' fails to load: {err}") from err

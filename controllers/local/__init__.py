@@ -1,0 +1,1 @@
+"""Laws that run inside the device, without communication."""

@@ -1,0 +1,97 @@
+"""Frequency containment by droop: FCR of storage, and of vehicles that are plugged in (V2G)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from controllers.local.pf import limited_swing
+from controllers.local.terminal import Array, Terminal
+from sims.grid.curve import Curve
+
+
+@dataclass(frozen=True)
+class FcrSettings:
+    """Linear between dead band and full activation [Hz]; at most as fast as full after `full_s` [s].
+
+    `lag_s` is the time constant of a first-order lag [s]; 0 leaves it, or the limit of speed, out.
+    `reserve_share` of rated power is offered while no droop is ordered from outside.
+    """
+
+    f0_hz: float = 50.0
+    deadband_hz: float = 0.01
+    full_hz: float = 0.2
+    full_s: float = 30.0
+    lag_s: float = 0.0
+    reserve_share: float = 0.5
+
+
+FCR = FcrSettings()
+V2G = FcrSettings(deadband_hz=0.02, full_s=0.0, lag_s=0.2, reserve_share=1.0)
+"""dP = -(P_FCR/0.18)(abs(df) - 0.02) sign(df), saturated at 200 mHz."""
+
+
+class Containment:
+    """Droop of devices that can move both ways.
+
+    Reserve is gated by what the terminal can give: an empty or full battery, or a cluster with nothing
+    plugged in, offers nothing in that direction. An ordered droop K [MW/Hz] stands for the reserve
+    P_FCR = K (0.2 Hz - dead band); it replaces the device's own offer while it is valid.
+    """
+
+    duty, acts_on, quantity = "contain_frequency", "frequency", "p_mw"
+
+    def __init__(self, count: int, settings: FcrSettings = FCR, name: str = "fcr") -> None:
+        self.name, self.settings = name, settings
+        s = settings
+        self._curve = Curve(
+            name, (s.f0_hz - s.full_hz, s.f0_hz - s.deadband_hz, s.f0_hz + s.deadband_hz, s.f0_hz + s.full_hz),
+            (1.0, 0.0, 0.0, -1.0),
+        )
+        self._shift = np.zeros(count)
+
+    def reserve(self, terminal: Terminal) -> Array:
+        """Return the reserve on offer or ordered [MW], before headroom."""
+        s = self.settings
+        own = s.reserve_share * terminal.p_rated_mw
+        ordered = terminal.droop_mw_per_hz * (s.full_hz - s.deadband_hz)
+        return np.where(np.isnan(ordered), own, np.minimum(ordered, terminal.p_rated_mw))
+
+    def curve(self, dt_s: float) -> Curve | None:
+        """Return the droop in shares of the reserve."""
+        return self._curve
+
+    def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
+        """Return power `dt_s` later, with lag and limit of speed [MW]."""
+        reserve = self.reserve(terminal)
+        aim = np.clip(reserve * self._curve(terminal.f_hz), -terminal.p_dn_mw, terminal.p_up_mw)
+        s = self.settings
+        goes = self._shift + (aim - self._shift) * -np.expm1(-dt_s / s.lag_s) if s.lag_s > 0 else aim
+        if s.full_s > 0:
+            reach = reserve * (dt_s / s.full_s)
+            goes = np.clip(goes, self._shift - reach, self._shift + reach)
+        self._shift = goes
+        return terminal.p_mw + self._shift, terminal.q_mvar
+
+    def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
+        """Return base and amplitude within headroom [MW]."""
+        share = self._curve(terminal.f_hz)
+        swing = limited_swing(share, self.reserve(terminal), terminal)
+        self._shift = swing * share
+        return terminal.p_mw, swing
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the response on its way."""
+        return {"shift": self._shift.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self._shift = np.array(state["shift"])
+
+
+def participating_share(p_up_mw: Array, p_dn_mw: Array, p_plugged_mw: Array) -> float:
+    """Return sum min(P_up, P_dn) / sum P_plugged [1], 0 where nothing is plugged in."""
+    plugged = float(p_plugged_mw.sum())
+    return float(np.minimum(p_up_mw, p_dn_mw).sum()) / plugged if plugged > 0 else 0.0

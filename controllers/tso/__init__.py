@@ -1,0 +1,1 @@
+"""The transmission operator's own controllers, alike in every pairing."""

@@ -1,0 +1,113 @@
+"""The TSO's side of the negotiation on the exchange at its interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controllers.contract import Site
+from controllers.distributed.admm import Agreement, TransmissionSide
+from controllers.distributed.area import number
+from controllers.tso.schedule import Schedule
+from sims.comms.message import Message
+
+
+@dataclass
+class Talk:
+    """One negotiation under way: its copy of the agreement, the own side, the wish last sent."""
+
+    session: float
+    agreement: Agreement
+    side: TransmissionSide
+    wish: NDArray[np.float64]
+
+
+class AdmmTso:
+    """Opens a negotiation with every interface whose voltage is off its wish, and sees it through.
+
+    A round is one letter each way; both sides stop in the same round (see `admm.Agreement`). A letter that
+    is lost ends the negotiation; the next cycle opens another.
+
+    Settings
+    --------
+    u_set_pu : float, sequence, or mapping of interface to either
+        Wish by step of `u_step_s` (1.0).
+    u_step_s : float
+        (900)
+    cycle_s : float
+        (300)
+    tolerance_pu : float
+        Deviation below which no negotiation is opened (0.002).
+    short_circuit_mva : float or mapping of interface to float
+        Of the transmission bus; the rise of U with Q is its inverse (6000).
+    rho : float
+        (1.0)
+    """
+
+    urgent = frozenset({"admm"})
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        s = site.settings
+        self.interfaces = {i.name: i for i in site.grid.interfaces}
+        self.wishes = Schedule(s.get("u_set_pu"), float(s.get("u_step_s", 900.0)), 1.0)
+        self.cycle_s = float(s.get("cycle_s", 300.0))
+        self.tolerance_pu = float(s.get("tolerance_pu", 0.002))
+        self.rho = float(s.get("rho", 1.0))
+        strength = s.get("short_circuit_mva", 6000.0)
+        known = strength if isinstance(strength, Mapping) else {}
+        common = 6000.0 if isinstance(strength, Mapping) else float(strength)
+        self.rise = {n: i.sn_mva / float(known.get(n, common)) for n, i in self.interfaces.items()}
+        self.measured: dict[str, NDArray[np.float64]] = {}
+        self.talks: dict[str, Talk] = {}
+        self.agreed: dict[str, NDArray[np.float64]] = {}
+        self.next_s = 0.0
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Answer the interfaces; once a cycle open new negotiations."""
+        out: list[Message] = []
+        for message in inbox:
+            if message.topic == "interface" and message.sender in self.interfaces:
+                values, rating = message.values, self.interfaces[message.sender].sn_mva
+                self.measured[message.sender] = np.array([
+                    number(values["p_mw"]) / rating, number(values["q_mvar"]) / rating, number(values["v_pu"]),
+                ])
+            elif message.topic == "admm" and message.sender in self.talks:
+                out += self._answer(message)
+        if now_s >= self.next_s:
+            self.next_s = now_s + self.cycle_s
+            self.talks = {}
+            for name, measured in self.measured.items():
+                wish = self.wishes.at(name, now_s)
+                # An interface that supports the voltage is talked to again, or its support would run out.
+                if abs(measured[2] - wish) > self.tolerance_pu or name in self.agreed:
+                    out.append(self._open(name, measured, wish, now_s))
+        return out
+
+    def _open(self, name: str, measured: NDArray[np.float64], u_set_pu: float, now_s: float) -> Message:
+        agreement = Agreement(measured.copy(), self.rho)
+        side = TransmissionSide(measured, u_set_pu, self.rise[name])
+        talk = self.talks[name] = Talk(now_s, agreement, side, side.wish(agreement))
+        return self._letter(name, talk)
+
+    def _letter(self, name: str, talk: Talk) -> Message:
+        values = {"session": talk.session, "round": talk.agreement.rounds + 1, "x": talk.wish,
+                  "z": talk.agreement.z, "rho": self.rho}
+        return Message(self.site.name, name, "admm", values, size_bytes=40 + 9 * 8)
+
+    def _answer(self, message: Message) -> list[Message]:
+        talk = self.talks[message.sender]
+        values = message.values
+        fits = number(values["session"]) == talk.session
+        if not fits or int(number(values["round"])) != talk.agreement.rounds + 1:
+            return []
+        talk.agreement.advance(talk.wish, np.asarray(values["x"], dtype=float))
+        if talk.agreement.reached:
+            self.agreed[message.sender] = talk.agreement.z
+            del self.talks[message.sender]
+            return []
+        talk.wish = talk.side.wish(talk.agreement)
+        return [self._letter(message.sender, talk)]

@@ -1,0 +1,1 @@
+"""The run file, key figures, comparison, report."""

@@ -1,0 +1,113 @@
+"""The rows of one event table on their way into the run file: texts become codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from results.attributes import column_of, labels_of, set_attributes
+from results.layout import EMPTY, UNNAMED, EventTable
+from sims.core.errors import ModelError, nearest
+
+CHUNK = 4096
+
+
+class EventLog:
+    """The rows of one event table, coded."""
+
+    def __init__(self, group: h5py.Group, table: EventTable) -> None:
+        self.table = table
+        self.codes: dict[str, dict[str, int]] = {}
+        self.event = group.create_dataset(
+            "event", (0,), "i8", maxshape=(None,), chunks=(CHUNK,), fletcher32=True
+        )
+        self.event.make_scale("event")
+        set_attributes(self.event, {"long_name": "number of the event"})
+        self.data: dict[str, h5py.Dataset] = {}
+        self.rows: dict[str, list[NDArray[Any]]] = {}
+        for q in table.columns:
+            coded = q.name in table.code_tables
+            dtype = "i4" if coded else q.dtype
+            column = group.create_dataset(
+                q.name, (0,), dtype, maxshape=(None,), chunks=(CHUNK,), fletcher32=True
+            )
+            column.dims[0].attach_scale(self.event)
+            set_attributes(column, {"long_name": q.long_name, "units": "" if coded else q.units})
+            if coded:
+                self._code_table(group, column, q.name, table.code_tables[q.name])
+            self.data[q.name], self.rows[q.name] = column, []
+        self.pending = self.total = 0
+
+    def _code_table(self, group: h5py.Group, column: h5py.Dataset, name: str, names: Sequence[str]) -> None:
+        self.codes[name] = {text: code for code, text in enumerate(names)}
+        set_attributes(column, {"comment": f"-1: text in events.jsonl, -2: no text; else see {name}_name"})
+        if names:
+            texts = labels_of(group, f"{name}_name", names)
+            set_attributes(texts, {"long_name": f"texts of the codes in {name}"})
+            for (of, note), values in self.table.notes.items():
+                if of == name:
+                    column_of(group, f"{name}_{note}", values, texts)
+            meanings = " ".join("_".join(str(n).split()) or "none" for n in names)
+            if len(meanings) < 30_000:  # HDF5 keeps attributes below 64 KB in the object's own header
+                set_attributes(column, {
+                    "flag_values": np.arange(len(names), dtype="i4"), "flag_meanings": meanings,
+                })  # fmt: skip
+
+    def put(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Buffer the rows; return what could not be coded, a line of events.jsonl each."""
+        name = self.table.name
+        for given in columns:
+            if given not in self.data:
+                hint = nearest(given, self.data)
+                raise ModelError("recorder", 0, f"event table '{name}' has no column '{given}'{hint}")
+        missing = sorted(set(self.data) - set(columns))
+        sizes = {np.size(v) for v in columns.values()}
+        if missing or len(sizes) != 1:
+            lack = f"lacks {', '.join(missing)}" if missing else f"has columns of lengths {sorted(sizes)}"
+            raise ModelError("recorder", 0, f"event table '{name}' {lack}")
+        n = sizes.pop()
+        unnamed: list[dict[str, Any]] = []
+        encoded: dict[str, NDArray[Any]] = {}
+        for column, data in self.data.items():
+            values = np.atleast_1d(np.asarray(columns[column]))
+            if values.dtype.kind in "UOS" and column not in self.codes:
+                raise ModelError("recorder", 0, f"{name}.{column} takes numbers, not '{values.ravel()[0]}'")
+            if values.dtype.kind in "UOS":
+                table = self.codes[column]
+                codes = np.empty(n, dtype="i4")
+                for k, text in enumerate(map(str, values)):
+                    code = table.get(text, UNNAMED if text else EMPTY)
+                    codes[k] = code
+                    if code == UNNAMED:
+                        row = self.total + self.pending + k
+                        unnamed.append({"table": name, "event": row, "column": column, "text": text})
+                values = codes
+            encoded[column] = values.astype(data.dtype)
+        for column, values in encoded.items():
+            self.rows[column].append(values)
+        self.pending += n
+        return unnamed
+
+    def pending_bytes(self) -> int:
+        """Return how many bytes the next `write_rows` adds to the file."""
+        return self.pending * int(8 + sum(d.dtype.itemsize for d in self.data.values()))
+
+    def write_rows(self) -> None:
+        """Write the columns of the rows that are not yet in the file."""
+        if self.pending:
+            for name, data in self.data.items():
+                data.resize(self.total + self.pending, axis=0)
+                data[self.total :] = np.concatenate(self.rows[name])
+                self.rows[name].clear()
+
+    def commit(self) -> None:
+        """Write the numbers of those rows: from then on they count."""
+        if self.pending:
+            end = self.total + self.pending
+            self.event.resize(end, axis=0)
+            self.event[self.total :] = np.arange(self.total, end)
+            self.total, self.pending = end, 0

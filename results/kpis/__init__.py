@@ -1,0 +1,1 @@
+"""Key figures: pure functions of a run."""

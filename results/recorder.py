@@ -1,0 +1,170 @@
+"""The recorder: takes what the simulators hold at each step of the grid and writes it down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from results.writer import RunWriter
+from sims.core.clock import is_tick, next_tick
+from sims.core.errors import ModelError
+from sims.core.orders import Action
+from sims.core.ports import Inputs, Ports, Step, items
+
+__all__ = ["Recorder", "RunWriter", "Tap"]
+
+_ALARM = ("t_ms", "source", "kind", "text", "value")
+_EVENT_PORTS = ("actions", "alarms", "messages")
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where one recorded quantity comes from.
+
+    Parameters
+    ----------
+    port : str
+        State port that carries it: an array, or a mapping of quantity to array.
+    kind, quantity : str
+        Where it is written.
+    sources : mapping of str to int array or None
+        Simulator -> which of the kind's labels its array fills; None: all of them. Labels that no
+        source fills are NaN.
+    """
+
+    port: str
+    kind: str
+    quantity: str
+    sources: Mapping[str, NDArray[np.int_] | None]
+
+
+class Recorder:
+    """Writes rows of state at their own pace, and events as they come.
+
+    Stands outside the groups that iterate within an instant, so that it sees settled values only; should
+    it be stepped twice at one instant, the later values count.
+
+    Parameters
+    ----------
+    writer : RunWriter
+        Where to; the caller closes it.
+    taps : sequence of Tap
+        What state to take from where.
+    hears : sequence of str
+        Which event ports are connected: ``actions`` (lists of Action), ``alarms`` (mappings, or tuples of
+        t_ms, source, kind, text and optionally value), ``messages`` (mappings of column to array).
+    progress : callable, optional
+        Called with the time [ms] after each step of the grid.
+
+    Raises
+    ------
+    ModelError
+        A tap names a kind, quantity or label that is not in the run file, or an array has the wrong length.
+    """
+
+    def __init__(
+        self, writer: RunWriter, taps: Sequence[Tap], *, hears: Sequence[str] = _EVENT_PORTS,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:  # fmt: skip
+        self.writer, self.progress = writer, progress
+        self.taps = [t for t in taps if t.kind not in writer.empty]
+        self._check()
+        self.ports = Ports(
+            reads=tuple(dict.fromkeys(t.port for t in self.taps)),
+            hears=tuple(p for p in hears if p in writer.events),
+        )
+        self._every = {kind: s.kind.every_ms for kind, s in writer.series.items()}
+        self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
+        self._rows: dict[str, dict[str, NDArray[Any]]] = {}
+        self._rows_ms = -1
+
+    def _check(self) -> None:
+        for tap in self.taps:
+            where = f"tap of port '{tap.port}'"
+            series = self.writer.series.get(tap.kind)
+            if series is None:
+                raise ModelError("recorder", 0, f"{where}: no kind '{tap.kind}' in the run file")
+            if tap.quantity not in series.data:
+                raise ModelError("recorder", 0, f"{where}: no quantity '{tap.quantity}' in kind '{tap.kind}'")
+            for source, index in tap.sources.items():
+                n = len(series.kind.labels)
+                if index is not None and np.size(index) and (np.min(index) < 0 or np.max(index) >= n):
+                    raise ModelError(
+                        "recorder", 0, f"{where}: indices of '{source}' leave the {n} labels of '{tap.kind}'"
+                    )
+
+    def step(self, now_ms: int, inputs: Inputs) -> Step:
+        """Take the rows that are due, and all events; step next when the next row is due."""
+        if now_ms != self._rows_ms:
+            self._write_rows()
+        due = {kind for kind, every_ms in self._every.items() if is_tick(now_ms, every_ms)}
+        if due:
+            self._rows = self._gather(now_ms, due, inputs)
+            self._rows_ms = now_ms
+        self._write_events(now_ms, inputs)
+        if due and self.progress is not None:
+            self.progress(now_ms)
+        return Step(min((next_tick(now_ms, e) for e in self._every.values()), default=now_ms + 60_000))
+
+    def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
+        rows: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in self._every if kind in due}
+        for tap in self.taps:
+            if tap.kind not in due:
+                continue
+            found = inputs.get(tap.port, {})
+            row = rows[tap.kind].setdefault(tap.quantity, np.full(self._n[tap.kind], np.nan))
+            for source, index in tap.sources.items():
+                value = found.get(source)
+                if isinstance(value, Mapping):
+                    value = value.get(tap.quantity)
+                if value is not None:
+                    where: Any = slice(None) if index is None else index
+                    try:
+                        row[where] = value
+                    except ValueError as err:
+                        size = self._n[tap.kind] if index is None else len(index)
+                        got = f"port '{tap.port}' of {source} has shape {np.shape(value)}"
+                        raise ModelError(
+                            "recorder", now_ms, f"{got}; {tap.kind}.{tap.quantity} takes {size} values of it"
+                        ) from err
+        return rows
+
+    def _write_rows(self) -> None:
+        for kind, values in self._rows.items():
+            self.writer.append(kind, self._rows_ms, values)
+        self._rows = {}
+
+    def _write_events(self, now_ms: int, inputs: Inputs) -> None:
+        actions: list[Action] = items(inputs, "actions")
+        if actions and "actions" in self.ports.hears:
+            columns = [c.name for c in self.writer.events["actions"].table.columns]
+            self.writer.append_events("actions", {c: [getattr(a, c) for a in actions] for c in columns})
+        alarms = [_alarm(now_ms, item) for item in items(inputs, "alarms")]
+        if alarms and "alarms" in self.ports.hears:
+            self.writer.append_events("alarms", {c: [a[c] for a in alarms] for c in _ALARM})
+        if "messages" in self.ports.hears:
+            for batch in items(inputs, "messages"):
+                if len(batch["sent_ms"]):
+                    self.writer.append_events("messages", batch)
+
+    def finish(self) -> None:
+        """Hand the last rows to the writer; call it when the run is over, before closing the writer."""
+        self._write_rows()
+        self._rows_ms = -1
+
+    def get_state(self) -> dict[str, Any]:
+        """Return nothing of a past: a restart writes a run file of its own."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Start afresh: a restart writes a run file of its own."""
+        self._rows, self._rows_ms = {}, -1
+
+
+def _alarm(now_ms: int, item: Any) -> dict[str, Any]:
+    given = dict(item) if isinstance(item, Mapping) else dict(zip(_ALARM, item, strict=False))
+    return {"t_ms": now_ms, "source": "", "kind": "", "text": "", "value": np.nan} | given

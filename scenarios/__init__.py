@@ -1,0 +1,1 @@
+"""A run declared in YAML, checked, assembled into a mosaik world, swept over the matrix."""

@@ -1,0 +1,95 @@
+"""What all pairings of a scenario share: places, devices, profiles, transmission case, plan."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controllers.responsibility import Responsibility
+from scenarios.dayahead import Plan, StaticLoad, forecast, plan, static_load
+from scenarios.devices import der_simulator, device_table, profiles
+from scenarios.places import Places, places
+from scenarios.schema import Scenario
+from scenarios.shipped import transmission_path
+from sims.der.fleet import DeviceTable
+from sims.der.profiles import Profiles
+from sims.grid.compiled import CompiledNet
+from sims.grid.meshed import MeshedPowerFlow
+from sims.transmission.case import MachineCase
+from sims.transmission.grid import InterfaceTransformer, transmission_net
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The same for all pairings; `plan` is what the day-ahead schedule came to."""
+
+    scenario: Scenario
+    places: Places
+    table: DeviceTable
+    series: Profiles
+    case: MachineCase
+    transformers: tuple[InterfaceTransformer, ...]
+    grid: CompiledNet
+    static: StaticLoad
+    plan: Plan
+
+    @property
+    def cell_of_dso(self) -> dict[str, int]:
+        """The position of each DSO's cell among the cells of the case."""
+        return {dso.name: dso.cell - 1 for dso in self.scenario.dsos}
+
+    @property
+    def interface_node(self) -> NDArray[np.int64]:
+        """The 110 kV node of each interface."""
+        return interface_nodes(self.grid, self.case, len(self.transformers))
+
+    @property
+    def high_node(self) -> NDArray[np.int64]:
+        """The transmission node of each interface."""
+        return high_nodes(self.grid, self.case, self.transformers)
+
+
+def ground(scenario: Scenario) -> Ground:
+    """Return what the pairings of `scenario` share."""
+    spots = places(scenario)
+    series = profiles(scenario)
+    table = device_table(scenario, spots, series)
+    path = transmission_path(scenario.transmission.grid, scenario.folder)
+    case = MachineCase.load(path)
+    levels = [float(bus["vn_kv"]) for bus in json.loads(path.read_text(encoding="utf-8"))["bus"]]
+    transformers = tuple(
+        InterfaceTransformer(name=i.name, bus=i.bus, **i.trafo.model_dump()) for i in spots.interfaces
+    )
+    grid = CompiledNet.from_net(transmission_net(case, transformers, levels, scenario.transmission.voltage_level), case.name)
+    static = static_load(scenario, case, spots, series)
+    bare = der_simulator(
+        scenario, table, series, Responsibility("local", 1), dict.fromkeys(spots.dsos, 0),
+        step_ms=scenario.transmission.schedule.step_ms, equipped=False,
+    )
+    planned = plan(
+        scenario, case, MeshedPowerFlow(grid), load_nodes(grid, case),
+        interface_nodes(grid, case, len(transformers)), high_nodes(grid, case, transformers), static.at,
+        forecast(scenario, table, bare, spots),
+    )
+    return Ground(scenario, spots, table, series, case, transformers, grid, static, planned)
+
+
+def load_nodes(grid: CompiledNet, case: MachineCase) -> NDArray[np.int64]:
+    """Return the node of each load of the case; bus i of the case is bus i of the net."""
+    return np.array([grid.node(int(bus)) for bus in case.load_bus], np.int64)
+
+
+def interface_nodes(grid: CompiledNet, case: MachineCase, count: int) -> NDArray[np.int64]:
+    """Return the 110 kV nodes, whose buses follow those of the case."""
+    return np.array([grid.node(case.n_bus + i) for i in range(count)], np.int64)
+
+
+def high_nodes(
+    grid: CompiledNet, case: MachineCase, transformers: Sequence[InterfaceTransformer]
+) -> NDArray[np.int64]:
+    """Return the transmission nodes of the interfaces."""
+    return np.array([grid.node(int(b)) for b in case.bus_index([t.bus for t in transformers])], np.int64)

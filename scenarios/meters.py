@@ -1,0 +1,95 @@
+"""Which meters there are, and who receives their frames at a pairing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from controllers.responsibility import Responsibility
+from scenarios.places import FeederPlace, Places
+from scenarios.schema import Scenario
+from sims.distribution.feeders import Feeders
+from sims.distribution.metering import AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
+
+
+def meter_plans(
+    scenario: Scenario, places: Places, feeders: Mapping[str, Feeders], responsibility: Responsibility
+) -> list[MeterPlan]:
+    """Return one plan per DSO.
+
+    Without supervision (local) nothing is reported but outages, which customers call in. A control centre
+    gets every frame of its DSO; agents get the frames of their own area, the leading one those of the
+    primary substation.
+    """
+    metering = scenario.communication.metering
+    return [
+        MeterPlan(
+            dso, feeders[dso],
+            [_points(f, k, responsibility) for k, f in enumerate(places.of_dso(dso))],
+            metering.primary_ms, metering.secondary_ms, metering.v_accuracy_percent, metering.p_accuracy_percent,
+        )
+        for dso in places.dsos
+    ]
+
+
+def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> FeederPoints:
+    dso, architecture = place.entry.dso, responsibility.architecture
+    crew = f"{dso}.crew"
+    centre = f"{dso}.dms"
+    switched = responsibility.held("restore_supply")
+    if architecture == "centralized":
+        receivers = tuple(centre if g and _reports(place, n) else "" for n, g in enumerate(place.gateways))
+        return FeederPoints(
+            number, (centre,), place.gateways, receivers, fault_to=centre if switched else "", crew=crew
+        )
+    if architecture == "distributed":
+        areas = place.plan.areas.of_node
+        receivers = tuple(
+            place.agents[areas[n]] if g and _reports(place, n) else "" for n, g in enumerate(place.gateways)
+        )
+        lead = place.agents[0]
+        return FeederPoints(
+            number, (lead,), place.gateways, receivers, _areas(place), fault_to=lead if switched else "", crew=crew
+        )
+    return FeederPoints(number, (), place.gateways, ("",) * len(place.gateways), crew=crew)
+
+
+def _reports(place: FeederPlace, node: int) -> bool:
+    """Tell whether a node is a substation's own medium-voltage node; what is below reports through it."""
+    return int(place.plan.substation[node]) == node
+
+
+def _areas(place: FeederPlace) -> tuple[AreaPoint, ...]:
+    """Return what each agent of a feeder measures: its node, and the lines to its neighbours."""
+    grid, areas = place.plan.grid, place.plan.areas
+    points = []
+    for k, agent in enumerate(place.agents):
+        rows = areas.boundary[k]
+        outward = areas.of_node[grid.branch_from[rows]] == k
+        far = np.where(outward, grid.branch_to[rows], grid.branch_from[rows])
+        points.append(
+            AreaPoint(
+                agent, int(areas.head[k]), grid.branch_element[rows].astype(np.int64), rows,
+                np.where(outward, 1.0, -1.0), areas.of_node[far],
+            )
+        )
+    return tuple(points)
+
+
+def transmission_plan(places: Places, responsibility: Responsibility) -> TransmissionPlan:
+    """Return who receives the frames of interfaces and ties."""
+    central = responsibility.architecture == "centralized"
+    distributed = responsibility.architecture == "distributed"
+    supports = responsibility.held("support_tso_voltage")
+    to, own = [], []
+    for interface in places.interfaces:
+        to.append(("tso", f"{interface.dso}.dms") if central else ("tso",))
+        own.append(interface.name if distributed and supports else "")
+    ties: list[tuple[str, int]] = []
+    if responsibility.held("balance_cell"):
+        if central:
+            ties = [(f"{i.dso}.dms", i.cell - 1) for i in {i.dso: i for i in places.interfaces}.values()]
+        elif distributed:
+            ties = [(i.name, i.cell - 1) for i in places.interfaces]
+    return TransmissionPlan(tuple(i.name for i in places.interfaces), tuple(to), tuple(own), tuple(ties))

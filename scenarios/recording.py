@@ -1,0 +1,149 @@
+"""What is written down: the kinds of things with their labels, and where each quantity comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from results.layout import Kind, Quantity
+from results.recorder import Tap
+from scenarios.places import FeederPlace, Places
+from scenarios.schema import Scenario
+
+FEEDER = {
+    "p_mw": "active power drawn from the interface", "q_mvar": "reactive power drawn from the interface",
+    "loss_mw": "losses", "load_mw": "consumption of loads", "pv_mw": "PV infeed", "pv_avail_mw": "PV available",
+    "wind_mw": "wind infeed", "wind_avail_mw": "wind available", "storage_mw": "storage, discharging positive",
+    "ev_mw": "vehicles, charging negative", "heatpump_mw": "heat pumps", "chp_mw": "combined heat and power",
+    "customers": "customers", "customers_out": "customers without supply", "unserved_mw": "load not served",
+    "vm_min_pu": "lowest voltage", "vm_max_pu": "highest voltage", "loading_max_percent": "highest loading",
+    "converged": "power flow converged",
+}
+INTERFACE = {
+    "p_mw": "active power into transmission", "q_mvar": "reactive power into transmission",
+    "v_pu": "voltage on the transmission side", "v_busbar_pu": "voltage on the distribution side",
+    "v_set_pu": "voltage the TSO wishes", "q_ref_mvar": "reactive power the wish asks for",
+    "q_band_mvar": "static band of reactive power", "tap_pos": "tap position", "loading_percent": "loading",
+}
+CELL = {
+    "f_hz": "frequency", "p_tie_mw": "export over the ties", "p_sched_mw": "scheduled export",
+    "p_gen_mw": "generation", "p_load_mw": "load that no feeder stands for", "ace_mw": "area control error",
+}
+GEN = {"p_mw": "active power", "p_set_mw": "set-point with secondary control"}
+SYSTEM = {
+    "gen_mw": "generation of machines", "static_load_mw": "load that no feeder stands for",
+    "loss_transmission_mw": "losses of the transmission grid", "residual_v_pu": "last change of a boundary voltage",
+    "residual_s_mva": "last change of a boundary power", "iterations": "iterations at the boundary",
+}
+ESTIMATE = {
+    "v_rmse_pu": "root mean square error of estimated voltages", "v_max_err_pu": "largest error",
+    "age_s": "age of the estimate",
+}
+STORAGE = {"storage_soc_mwh": "energy stored", "ev_unmet_mwh": "energy vehicles left without"}
+
+_UNITS = {"mw": "MW", "mvar": "Mvar", "mva": "MVA", "mwh": "MWh", "pu": "1", "percent": "%", "hz": "Hz", "s": "s"}
+_DOUBLE = {"residual_v_pu", "residual_s_mva", "gen_mw", "static_load_mw", "loss_transmission_mw", "p_mw", "f_hz",
+           "loss_mw", "load_mw", "pv_mw", "wind_mw", "storage_mw", "ev_mw"}
+
+
+def kinds(scenario: Scenario, places: Places, machines: Sequence[str], cells: Sequence[str]) -> list[Kind]:
+    """Return all kinds of things of a run, with what does not change in it."""
+    feeders, limits = places.feeders, scenario.limits
+    bus: dict[str, list[Any]] = {key: [] for key in ("label", "vn_kv", "lon", "lat", "feeder", "dso")}
+    branch: dict[str, list[tuple[str, str]]] = {"line": [], "trafo": []}
+    for place in feeders:
+        grid = place.plan.grid
+        bus["label"] += [f"{place.name}.b{b}" for b in grid.node_bus]
+        for key, column in (("vn_kv", grid.vn_kv), ("lon", grid.lon), ("lat", grid.lat)):
+            bus[key] += column.tolist()
+        bus["feeder"] += [place.name] * grid.n_nodes
+        bus["dso"] += [place.entry.dso] * grid.n_nodes
+        for what, element in zip(grid.branch_kind, grid.branch_element, strict=True):
+            if what in branch:
+                branch[what].append((f"{place.name}.{what[0]}{element}", place.name))
+    interfaces = places.interfaces
+
+    def kind(name: str, labels: Sequence[str], named: Mapping[str, str], **static: Any) -> Kind:
+        columns = {key: np.asarray(value) for key, value in static.items()}
+        return Kind(name, labels, _quantities(named), columns, every_ms=scenario.record.period_ms(name))
+
+    band = {"v_min_pu": limits.v_min_pu, "v_max_pu": limits.v_max_pu}
+    rated = {"loading_max_percent": limits.loading_max_percent}
+    return [
+        Kind(
+            "bus", bus.pop("label"), _quantities({"vm_pu": "voltage"}), {k: np.asarray(v) for k, v in bus.items()},
+            every_ms=scenario.record.period_ms("bus"), attrs=band,
+        ),
+        *(
+            Kind(
+                name, [label for label, _ in branch[name]],
+                _quantities({"loading_percent": "loading"} | ({"tap_pos": "tap position"} if name == "trafo" else {})),
+                {"feeder": np.asarray([feeder for _, feeder in branch[name]])},
+                every_ms=scenario.record.period_ms(name), attrs=rated,
+            )
+            for name in branch
+        ),
+        kind(
+            "feeder", [f.name for f in feeders], FEEDER | STORAGE, dso=[f.entry.dso for f in feeders],
+            cell=[f.entry.cell for f in feeders], grid=[f.entry.grid for f in feeders],
+            interface=[interfaces[f.entry.interface].name for f in feeders],
+        ),
+        kind(
+            "interface", [i.name for i in interfaces], INTERFACE, bus=[i.bus for i in interfaces],
+            dso=[i.dso for i in interfaces], cell=[i.cell for i in interfaces],
+            sn_mva=[i.trafo.sn_mva for i in interfaces],
+        ),
+        kind("cell", list(cells), CELL),
+        kind("gen", list(machines), GEN),
+        kind("system", ["system"], SYSTEM),
+        kind("estimate", [f.name for f in feeders], ESTIMATE),
+    ]
+
+
+def taps(places: Places) -> list[Tap]:
+    """Return where each recorded quantity comes from."""
+    found: list[Tap] = []
+    loading = ("loading_percent",)
+    for name, quantities in (("bus", ("vm_pu",)), ("line", loading), ("trafo", (*loading, "tap_pos"))):
+        index = _slices(places, name)
+        found += [Tap(name, name, quantity, index) for quantity in quantities]
+    by_dso = _slices(places, "feeder")
+    found += [Tap("feeder", "feeder", quantity, by_dso) for quantity in FEEDER]
+    found += [Tap("energy", "feeder", quantity, {"der": None}) for quantity in STORAGE]
+    for port, named in (("interface", INTERFACE), ("cell", CELL), ("gen", GEN), ("system", SYSTEM)):
+        found += [Tap(port, port, quantity, {"transmission": None}) for quantity in named]
+    found += [Tap("estimate", "estimate", quantity, {"assessor": None}) for quantity in ESTIMATE]
+    return found
+
+
+def _slices(places: Places, kind: str) -> dict[str, Any]:
+    """Return for each distribution simulator which labels of a kind are its own."""
+    out: dict[str, Any] = {}
+    start = 0
+    for dso in places.dsos:
+        size = sum(_size(f, kind) for f in places.of_dso(dso))
+        out[dso] = np.arange(start, start + size)
+        start += size
+    return out
+
+
+def _size(place: FeederPlace, kind: str) -> int:
+    if kind == "feeder":
+        return 1
+    if kind == "bus":
+        return place.plan.grid.n_nodes
+    return int(np.count_nonzero(place.plan.grid.branch_kind == kind))
+
+
+def _quantities(named: Mapping[str, str]) -> list[Quantity]:
+    return [
+        Quantity(
+            name, _UNITS.get(name.rsplit("_", 1)[-1], "1"), text[0].upper() + text[1:],
+            dtype="f8" if name in _DOUBLE else "f4",
+        )
+        for name, text in named.items()
+    ]
+
+

@@ -1,0 +1,142 @@
+"""Who sits where: sites and controllers of a pairing, as one table."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from controllers.belief import Belief
+from controllers.contract import Site
+from controllers.host import Seat
+from controllers.loading import load_class
+from controllers.responsibility import Responsibility
+from scenarios.beliefs import Beliefs
+from scenarios.network import TSO
+from scenarios.places import Places
+from scenarios.schema import Scenario
+
+CENTRAL, DISTRIBUTED, ALL = ("centralized",), ("distributed",), ("local", "centralized", "distributed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One controller class: at which places, under which duty, in which architectures and stages it sits."""
+
+    at: str
+    duty: str
+    use: str
+    architectures: tuple[str, ...]
+    stages: tuple[int, int] = (1, 4)
+
+
+TABLE: tuple[Row, ...] = (
+    Row("dms", "observe", "controllers.centralized.observe:Observe", CENTRAL),
+    Row("dms", "manage_congestion", "controllers.centralized.congestion:ManageCongestion", CENTRAL, (2, 4)),
+    Row("dms", "control_voltage", "controllers.centralized.voltage:ControlVoltage", CENTRAL, (2, 4)),
+    Row("dms", "restore_supply", "controllers.centralized.restoration:RestoreSupply", CENTRAL, (2, 4)),
+    Row("dms", "support_tso_voltage", "controllers.centralized.interface:SupportTsoVoltage", CENTRAL, (3, 4)),
+    Row("dms", "balance_cell", "controllers.centralized.balance:BalanceCell", CENTRAL, (4, 4)),
+    Row("area", "observe", "controllers.distributed.observe:ObserveArea", DISTRIBUTED),
+    Row("area", "manage_congestion", "controllers.distributed.congestion:ConsensusCurtailment", DISTRIBUTED, (2, 4)),
+    Row("area", "control_voltage", "controllers.distributed.voltage:ConsensusVoltVar", DISTRIBUTED, (2, 4)),
+    Row("area", "restore_supply", "controllers.distributed.restoration:RestoreSupply", DISTRIBUTED, (2, 4)),
+    Row("interface", "support_tso_voltage", "controllers.distributed.interface:AdmmInterface", DISTRIBUTED, (3, 4)),
+    Row("interface", "balance_cell", "controllers.distributed.balance:CellAgents", DISTRIBUTED, (4, 4)),
+    Row("tso", "balance_cell", "controllers.tso.afrr:Afrr", ALL),
+    Row("tso", "support_tso_voltage", "controllers.tso.voltage:VoltageWish", ALL, (3, 4)),
+    Row("crew", "restore_supply", "controllers.local.crew:Crew", ALL),
+)
+"""The controllers gridseam brings; a scenario's own ones take the place of those of the same duties."""
+
+
+def roles(places: Places) -> dict[str, str]:
+    """Return the role of every site there can be."""
+    found = {TSO: "tso"}
+    for dso in places.dsos:
+        found |= {f"{dso}.dms": "dms", f"{dso}.crew": "crew"}
+    found |= {interface.name: "agent" for interface in places.interfaces}
+    found |= {agent: "agent" for feeder in places.feeders for agent in feeder.agents}
+    return found
+
+
+def seats(
+    scenario: Scenario, places: Places, told: Beliefs, responsibility: Responsibility, wishes: Mapping[str, float]
+) -> list[Seat]:
+    """Return the sites of this pairing with their controllers, in a fixed order."""
+    found: list[Seat] = []
+    for row in _rows(scenario, responsibility):
+        factory = load_class(row.use, scenario.folder)
+        for name, belief, neighbours in _sites(row.at, places, told):
+            settings = _settings(scenario, row, responsibility, wishes)
+            site = Site(
+                name, responsibility.roles[name], responsibility.duties_of(responsibility.roles[name]), belief,
+                neighbours, int(settings.get("cycle_ms", scenario.time.step_ms)),
+                np.random.default_rng([scenario.seed, zlib.crc32(name.encode()), zlib.crc32(row.duty.encode())]),
+                settings,
+            )
+            found.append(Seat(site, factory(site)))
+    return found
+
+
+def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:
+    """Give the rows in force, the scenario's own controllers in place of ours of the same duties."""
+    architecture, stage = responsibility.architecture, responsibility.stage
+    own = [o for o in scenario.controllers if o.architecture in (None, architecture)]
+    places = {"dms": ("dms",), "agent": ("area", "interface"), "tso": ("tso",)}
+    for row in TABLE:
+        if architecture not in row.architectures or not row.stages[0] <= stage <= row.stages[1]:
+            continue
+        if any(row.at in places[o.at] and row.duty in o.duties for o in own):
+            continue
+        yield row
+    for o in own:
+        if o.at == "tso" or (o.at in {"dms": "dms", "agent": "agent"} and architecture == {
+            "dms": "centralized", "agent": "distributed"
+        }[o.at]):
+            yield Row("area" if o.at == "agent" else o.at, o.duties[0], o.use, (architecture,))
+
+
+def _sites(at: str, places: Places, told: Beliefs) -> Iterator[tuple[str, Belief, tuple[str, ...]]]:
+    """Give (address, what it knows, whom it may write to) of every site of a kind."""
+    if at == "tso":
+        yield TSO, told.of_tso(), tuple(f"{dso}.dms" for dso in places.dsos)
+    elif at in ("dms", "crew"):
+        for dso in places.dsos:
+            others = tuple(f"{other}.{at}" for other in places.dsos if other != dso)
+            yield f"{dso}.{at}", told.of_dso(dso), (*others, TSO)
+    elif at == "interface":
+        for interface in places.interfaces:
+            near = tuple(i.name for i in places.interfaces if i.name != interface.name)
+            yield interface.name, told.of_interface(interface.name), (*near, TSO)
+    else:
+        for feeder in places.feeders:
+            for k, agent in enumerate(feeder.agents):
+                near = tuple(feeder.agents[other] for other in feeder.plan.areas.neighbours[k])
+                yield agent, told.of_area(feeder.name, k), near
+
+
+def _settings(
+    scenario: Scenario, row: Row, responsibility: Responsibility, wishes: Mapping[str, float]
+) -> dict[str, Any]:
+    """Return the settings of a duty, with what the run adds."""
+    metering = scenario.communication.metering
+    settings = scenario.control.settings(row.duty) | {
+        "stage": responsibility.stage, "architecture": responsibility.architecture,
+        "estimation_ms": metering.estimation_ms, "v_class_percent": metering.v_accuracy_percent,
+        "p_class_percent": metering.p_accuracy_percent,
+    }
+    if row.at == "tso":
+        afrr = scenario.transmission.afrr
+        cells = sorted({d.cell for d in scenario.dsos}) if responsibility.held("balance_cell") else []
+        settings |= {
+            "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cycle_ms": afrr.cycle_ms, "cells_held_by_dso": cells,
+            "u_set_pu": dict(wishes),
+        }
+    for own in scenario.controllers:
+        if own.use == row.use:
+            settings |= dict(own.settings)
+    return settings

@@ -1,0 +1,101 @@
+"""One process of a sweep: takes pairings off its pipe, runs them, reports time, success or failure."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from scenarios.schema import Scenario
+from sims.core.errors import GridError, GridseamError, ScenarioError
+
+RUN = "scenarios.run:run_pairing"
+"""What runs one pairing."""
+REPORT_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run of a sweep: a scenario under one pairing, written into the folder `out`."""
+
+    scenario: Scenario
+    architecture: str
+    stage: int
+    out: Path
+
+    @property
+    def label(self) -> str:
+        """The pairing in words, with the seed."""
+        return f"{self.architecture}, stage {self.stage} (seed {self.scenario.seed})"
+
+
+@dataclass(frozen=True)
+class Advance:
+    """The run has reached `now_ms`."""
+
+    now_ms: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """The run is complete; its file is at `path`."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run failed: `text` names simulator and time; `trace` is for whoever looks for the cause.
+
+    `refused` tells that the input was at fault, which only showed when the grids had been loaded.
+    """
+
+    text: str
+    trace: str
+    refused: bool = False
+
+
+def serve(fd: int) -> None:
+    """Run jobs from the pipe `fd` until it closes; `None` ends the worker."""
+    pipe: Connection[Any, Any] = Connection(fd)
+    target: str = pipe.recv()
+    while (job := _next(pipe)) is not None:
+        pipe.send(perform(job, target, pipe.send))
+
+
+def _next(pipe: Connection[Any, Any]) -> Job | None:
+    try:
+        job: Job | None = pipe.recv()
+    except EOFError:
+        return None
+    return job
+
+
+def perform(job: Job, target: str, tell: Callable[[Advance], None]) -> Done | Failed:
+    """Run one job and return how it ended; `tell` gets the simulated time now and then."""
+    reached_ms, told_s = 0, 0.0
+
+    def progress(now_ms: int) -> None:
+        nonlocal reached_ms, told_s
+        reached_ms = int(now_ms)
+        if (now_s := time.monotonic()) - told_s >= REPORT_EVERY_S:
+            told_s = now_s
+            tell(Advance(reached_ms))
+
+    module, _, name = target.partition(":")
+    try:
+        run = getattr(importlib.import_module(module), name)
+        path = run(job.scenario, job.architecture, job.stage, job.out, progress=progress)
+    except GridseamError as err:
+        return Failed(str(err), traceback.format_exc(), refused=isinstance(err, ScenarioError | GridError))
+    except (BrokenPipeError, ConnectionResetError):
+        raise SystemExit(1) from None  # whoever asked is gone
+    except Exception as err:  # noqa: BLE001  one pairing's failure must not take the others along
+        text = f"{type(err).__name__} after {reached_ms / 1000:.0f} s of simulated time: {err}"
+        return Failed(text, traceback.format_exc())
+    return Done(Path(path))

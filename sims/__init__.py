@@ -1,0 +1,1 @@
+"""The simulators: core, grid engines, transmission, distribution, devices, communication."""

@@ -1,0 +1,1 @@
+"""The network that carries messages: latency, queues, loss, outages."""

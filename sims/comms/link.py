@@ -1,0 +1,241 @@
+"""One direction of a link: what a packet meets between two nodes."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sims.comms.streams import stream
+from sims.comms.technology import Technology
+from sims.core.errors import Problem
+
+if TYPE_CHECKING:
+    from sims.comms.packet import Packet
+
+NS_PER_MS = 1_000_000
+BIT_NS = 8_000_000_000
+"""Nanoseconds that one byte takes at 1 bit/s."""
+_BLOCK = 64
+_TYPICAL_BYTES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """A link between nodes `a` and `b` as the scenario states it; both directions unless `simplex`.
+
+    Parameters
+    ----------
+    queue_packets : int
+        How many packets of one priority may wait for the wire (the one on it not counted) before the
+        tail is dropped; each priority has a queue of its own, so a flood never shuts out what ranks higher.
+    duplicate : float
+        Probability that a packet arrives twice.
+    name : str
+        How outages and attacks address it; ``a--b`` where empty.
+    topic : str
+        Where given, the link is a line of its own: messages between its two ends whose topic starts so take
+        it, up or down, and nothing else ever does (a telephone beside a data link).
+    """
+
+    a: str
+    b: str
+    technology: Technology
+    queue_packets: int = 1000
+    duplicate: float = 0.0
+    simplex: bool = False
+    name: str = ""
+    topic: str = ""
+
+    @property
+    def label(self) -> str:
+        """The link's address."""
+        return self.name or f"{self.a}--{self.b}"
+
+    def problems(self) -> list[Problem]:
+        """Return what makes this link impossible."""
+        where = f"link {self.label}"
+        found = self.technology.problems(where)
+        if not 0.0 <= self.duplicate <= 1.0:
+            found.append(Problem(where, "duplicate", f"{self.duplicate} is not a probability"))
+        if self.queue_packets < 0:
+            found.append(Problem(where, "queue_packets", f"{self.queue_packets} must be >= 0"))
+        if self.a == self.b:
+            found.append(Problem(where, "", f"leads from '{self.a}' to itself"))
+        return found
+
+
+class Link:
+    """One direction of a link: a server of finite rate, strict priorities, then latency and loss.
+
+    Packets are served without interruption, priority 0 first, first come first served within a priority.
+    While nothing waits, the one number `free_ns` (when the wire is free) is the whole queue.
+    """
+
+    __slots__ = (
+        "_rngs",
+        "attacks",
+        "bytes",
+        "constant_ns",
+        "cut_ns",
+        "down",
+        "dst",
+        "free_ns",
+        "in_order",
+        "index",
+        "label",
+        "last_ns",
+        "latencies",
+        "limit",
+        "loss",
+        "mu",
+        "name",
+        "p_duplicate",
+        "packets",
+        "plain",
+        "queue",
+        "rate",
+        "rest",
+        "seed",
+        "sigma",
+        "src",
+        "topic",
+        "until_duplicate",
+        "until_loss",
+        "waiting",
+        "waking",
+        "weight_ns",
+    )
+
+    def __init__(
+        self, index: int, spec: LinkSpec, src: int, dst: int, ends: tuple[str, str], seed: int
+    ) -> None:
+        tech = spec.technology
+        self.index, self.src, self.dst, self.seed = index, src, dst, seed
+        self.label, self.topic = spec.label, spec.topic
+        self.name = f"{spec.label}:{ends[0]}>{ends[1]}"
+        self.rate = int(tech.rate_bit_s) if tech.rate_bit_s >= 1 or tech.rate_bit_s == 0 else 1
+        self.limit = spec.queue_packets
+        self.loss, self.p_duplicate = tech.loss, spec.duplicate
+        self.in_order = tech.in_order
+        self.rest = 1.0 / tech.duty - 1.0
+        self.plain = not (self.rest or self.in_order)
+        self.sigma = tech.sigma
+        self.mu = math.log(tech.median_ms * NS_PER_MS) if tech.median_ms > 0.0 else 0.0
+        self.constant_ns = round(tech.median_ms * NS_PER_MS)
+        # what routing compares: the expected time of a typical frame; one ns more makes hops count
+        self.weight_ns = round(tech.mean_ms * NS_PER_MS) + self.service_ns(_TYPICAL_BYTES) + 1
+        self._rngs: dict[str, np.random.Generator] = {}
+        self.latencies = array("q")
+        self.until_loss = self.until_duplicate = 0
+        self.free_ns = self.last_ns = 0
+        self.cut_ns = -1
+        self.down = 0
+        self.queue: dict[int, deque[Packet]] = {}
+        self.waiting = 0
+        self.waking = False
+        self.attacks: tuple[int, ...] = ()
+        self.packets = self.bytes = 0
+
+    def service_ns(self, size_bytes: int) -> int:
+        """Return how long `size_bytes` occupy the wire [ns], rounded up."""
+        return (size_bytes * BIT_NS + self.rate - 1) // self.rate if self.rate else 0
+
+    def restrain(self, at_ns: int, now_ns: int) -> int:
+        """Close the channel after a packet that has just left, and return when it arrives in its order."""
+        self.free_ns += round((self.free_ns - now_ns) * self.rest) if self.rate else 0
+        if self.in_order:
+            at_ns = self.last_ns = max(at_ns, self.last_ns)
+        return at_ns
+
+    def wait(self, packet: Packet) -> bool:
+        """Let `packet` wait for the wire; False where its queue is full."""
+        queue = self.queue.get(packet.message.priority)
+        if queue is None:
+            queue = self.queue[packet.message.priority] = deque()
+            self.queue = dict(sorted(self.queue.items()))
+        if len(queue) >= self.limit:
+            return False
+        queue.append(packet)
+        self.waiting += 1
+        return True
+
+    def next_packet(self) -> Packet:
+        """Take the first of the highest priority that waits."""
+        self.waiting -= 1
+        return next(queue for queue in self.queue.values() if queue).popleft()
+
+    def flush(self) -> list[Packet]:
+        """Take all that waits, in the order of service."""
+        out = [packet for queue in self.queue.values() for packet in queue]
+        self.queue, self.waiting = {}, 0
+        return out
+
+    def latency_ns(self) -> int:
+        """Draw one latency [ns]."""
+        if not self.sigma:
+            return self.constant_ns
+        if not self.latencies:
+            drawn = self._rng("latency").lognormal(self.mu, self.sigma, _BLOCK)
+            self.latencies = array("q", np.rint(drawn).astype(np.int64).tobytes())
+        return self.latencies.pop()
+
+    def loses(self) -> bool:
+        """Tell whether the next packet is lost; the gaps between losses are drawn, not each packet."""
+        if not self.loss:
+            return False
+        if not self.until_loss:
+            self.until_loss = int(self._rng("loss").geometric(self.loss))
+        self.until_loss -= 1
+        return self.until_loss == 0
+
+    def duplicates(self) -> bool:
+        """Tell whether the next packet arrives twice."""
+        if not self.p_duplicate:
+            return False
+        if not self.until_duplicate:
+            self.until_duplicate = int(self._rng("duplicate").geometric(self.p_duplicate))
+        self.until_duplicate -= 1
+        return self.until_duplicate == 0
+
+    def _rng(self, purpose: str) -> np.random.Generator:
+        if purpose not in self._rngs:
+            self._rngs[purpose] = stream(self.seed, self.name, purpose)
+        return self._rngs[purpose]
+
+    def get_state(self) -> dict[str, Any] | None:
+        """Return the link's memory as plain data, or None where nothing has ever happened."""
+        if not (self.packets or self.down or self.waiting or self.cut_ns >= 0):
+            return None
+        return {
+            "numbers": [
+                self.until_loss, self.until_duplicate, self.free_ns, self.last_ns, self.cut_ns, self.down,
+                int(self.waking), self.packets, self.bytes,
+            ],
+            "latencies": self.latencies.tolist(),
+            "queue": [packet.row() for queue in self.queue.values() for packet in queue],
+            "rngs": {purpose: rng.bit_generator.state for purpose, rng in self._rngs.items()},
+        }  # fmt: skip
+
+    def set_state(self, state: dict[str, Any] | None, waiting: Sequence[Packet] = ()) -> None:
+        """Continue from what `get_state` returned, with the packets of its queue rebuilt."""
+        numbers = state["numbers"] if state else [0, 0, 0, 0, -1, 0, 0, 0, 0]
+        (
+            self.until_loss, self.until_duplicate, self.free_ns, self.last_ns, self.cut_ns, self.down,
+            waking, self.packets, self.bytes,
+        ) = numbers  # fmt: skip
+        self.waking = bool(waking)
+        self.queue, self.waiting = {}, 0
+        for packet in waiting:
+            queue = self.queue.setdefault(packet.message.priority, deque())
+            queue.append(packet)
+            self.waiting += 1
+        self.latencies = array("q", state["latencies"] if state else ())
+        self._rngs = {}
+        for purpose, kept in (state["rngs"] if state else {}).items():
+            self._rng(purpose).bit_generator.state = kept

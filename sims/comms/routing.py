@@ -1,0 +1,148 @@
+"""Which way a packet goes: shortest expected latency on the core; a leaf has only its uplink."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+
+from sims.comms.link import Link
+
+Path = tuple[Link, ...]
+
+
+class Routes:
+    """Next links towards every node, and around what is down.
+
+    A leaf (a node with one neighbour) is never searched: thousands of substations cost nothing, only
+    the core is a graph. Paths found while all is up are kept for good, since one that has lost none of its
+    links is still the shortest when others fail; detours are forgotten at every change.
+    """
+
+    def __init__(self, count: int, links: Sequence[Link], node_down: list[int]) -> None:
+        self._count = count
+        self._node_down = node_down
+        self._out: list[list[Link]] = [[] for _ in range(count)]
+        neighbours: list[set[int]] = [set() for _ in range(count)]
+        for link in sorted(links, key=lambda item: (item.weight_ns, item.index)):
+            self._out[link.src].append(link)
+            neighbours[link.src].add(link.dst)
+            neighbours[link.dst].add(link.src)
+        self._hub = [-1] * count
+        for node, around in enumerate(neighbours):
+            if len(around) == 1:
+                hub = next(iter(around))
+                if len(neighbours[hub]) > 1:
+                    self._hub[node] = hub
+        self._to_leaf: list[list[Link]] = [[] for _ in range(count)]
+        for node, out in enumerate(self._out):
+            for link in out:
+                if self._hub[link.dst] == node:
+                    self._to_leaf[link.dst].append(link)
+        self._base: dict[int, Path | None] = {}
+        self._detours: dict[int, Path | None] = {}
+        self._core = [link for link in links if self._hub[link.src] < 0 and self._hub[link.dst] < 0]
+        self._core_nodes = [node for node in range(count) if self._hub[node] < 0]
+        self._broken = False
+
+    def changed(self, links: Sequence[Link], node: int) -> None:
+        """Note that `links` or `node` went down or came up; a leaf's own changes nothing on the core."""
+        on_core = node >= 0 and self._hub[node] < 0
+        if on_core or any(self._hub[link.src] < 0 and self._hub[link.dst] < 0 for link in links):
+            self.recount()
+
+    def recount(self) -> None:
+        """See anew whether all of the core is up."""
+        self._detours.clear()
+        self._broken = any(link.down for link in self._core) or any(
+            self._node_down[node] for node in self._core_nodes
+        )
+
+    def next_link(self, node: int, dst: int) -> Link | None:
+        """Return the link to take at `node` towards `dst`, or None while no way is up."""
+        if self._hub[node] >= 0:
+            links = self._out[node]
+        elif self._hub[dst] == node:
+            links = self._to_leaf[dst]
+        else:
+            path = self._path(node, self._hub[dst] if self._hub[dst] >= 0 else dst)
+            return path[0] if path else None
+        for link in links:
+            if not link.down and not self._node_down[link.dst]:
+                return link
+        return None
+
+    def exists(self, node: int, dst: int) -> bool:
+        """Tell whether any way leads from `node` to `dst` when everything is up."""
+        if node == dst:
+            return True
+        start, end = node, dst
+        if self._hub[node] >= 0:
+            if not self._out[node]:
+                return False
+            start = self._hub[node]
+        if self._hub[dst] >= 0 and dst != start:
+            if not self._to_leaf[dst]:
+                return False
+            end = self._hub[dst]
+        return start == end or self._whole(start, end) is not None
+
+    def path(self, node: int, dst: int) -> Path | None:
+        """Return all links from `node` to `dst` as things stand, or None."""
+        found: list[Link] = []
+        while node != dst:
+            link = self.next_link(node, dst)
+            if link is None:
+                return None
+            found.append(link)
+            node = link.dst
+        return tuple(found)
+
+    def _path(self, node: int, target: int) -> Path | None:
+        path = self._base.get(node * self._count + target) or self._whole(node, target)
+        if not self._broken or path is None:
+            return path
+        if not any(link.down or self._node_down[link.dst] for link in path):
+            return path
+        key = node * self._count + target
+        if key not in self._detours:
+            self._detours[key] = self._shortest(node, target, around=True)
+        return self._detours[key]
+
+    def _whole(self, node: int, target: int) -> Path | None:
+        """Return the way while everything is up."""
+        key = node * self._count + target
+        if key not in self._base:
+            self._base[key] = self._shortest(node, target, around=False)
+        return self._base[key]
+
+    def _shortest(self, start: int, target: int, *, around: bool) -> Path | None:
+        """Dijkstra's search on expected latency, stopped at `target`; ties go to the lower node number."""
+        best = {start: 0}
+        came: dict[int, Link] = {}
+        heap = [(0, start)]
+        done: set[int] = set()
+        while heap:
+            cost, node = heappop(heap)
+            if node == target:
+                break
+            if node in done:
+                continue
+            done.add(node)
+            for link in self._out[node]:
+                dst = link.dst
+                if self._hub[dst] >= 0 and dst != target:
+                    continue
+                if around and (link.down or self._node_down[dst]):
+                    continue
+                if cost + link.weight_ns < best.get(dst, 1 << 62):
+                    best[dst] = cost + link.weight_ns
+                    came[dst] = link
+                    heappush(heap, (best[dst], dst))
+        if target not in came:
+            return None
+        path = []
+        node = target
+        while node != start:
+            path.append(came[node])
+            node = came[node].src
+        return tuple(reversed(path))

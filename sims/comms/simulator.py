@@ -1,0 +1,179 @@
+"""The network as a model: mail comes in at one port, goes out at its destination's, later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from sims.comms.ledger import Ledger
+from sims.comms.message import Message
+from sims.core.clock import is_tick, next_tick
+from sims.core.errors import Problem, ScenarioError, nearest
+from sims.core.ports import Inputs, Ports, Step, items
+
+_NS = 1_000_000
+
+
+class Carrier(Protocol):
+    """What the simulator asks of a network, exact (`Network`) or sampled (`SampledNetwork`)."""
+
+    ledger: Ledger
+
+    @property
+    def now_ns(self) -> int:
+        """How far it has been run [ns]."""
+        ...
+
+    @property
+    def next_event_ns(self) -> int | None:
+        """When something happens next inside [ns], or None."""
+        ...
+
+    def send(self, message: Message, now_ns: int) -> None:
+        """Put `message` on its way."""
+        ...
+
+    def advance(self, until_ns: int) -> list[Message]:
+        """Run to `until_ns` and return what arrived, in order of arrival."""
+        ...
+
+    def drain_log(self) -> dict[str, NDArray[Any]]:
+        """Return and forget the log."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Return everything that a restart needs."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned."""
+        ...
+
+
+Router = Callable[[Message], str]
+
+
+class CommsSimulator:
+    """Hears ``outbox``, tells each delivery at the port that `route_to_port` names, once per slot.
+
+    A message is handed over at the first multiple of `slot_ms` at or after its arrival; `arrived_ms` keeps
+    the exact time. It enters the network at its `sent_ms`, so that the 1 ms of a time-shifted connection
+    costs it nothing.
+
+    Ports
+    -----
+    hears : ``outbox``, lists of Message from any number of sources
+    tells : one list of Message per name in `ports`; ``log``, a list of one dict of columns, at grid ticks
+    writes : ``counters``, in the order of `sims.comms.ledger.COUNTERS`
+
+    Parameters
+    ----------
+    network : Network or SampledNetwork
+    ports : sequence of str
+        Destination ports.
+    route_to_port : callable or mapping
+        Delivered message -> port, or receiver's name -> port.
+    slot_ms : int
+    step_ms : int
+        The grid tick at which counters and log are given.
+    """
+
+    def __init__(
+        self, network: Carrier, ports: Sequence[str], route_to_port: Router | Mapping[str, str],
+        *, slot_ms: int = 10, step_ms: int = 900_000,
+    ) -> None:  # fmt: skip
+        if slot_ms < 1 or step_ms < 1:
+            raise ScenarioError([Problem("comms", "slot_ms", "slot_ms and step_ms must be at least 1 ms")])
+        taken = {"outbox", "counters", "log"} & set(ports)
+        if taken:
+            text = f"'{min(taken)}' is a port of the network itself; name the destination differently"
+            raise ScenarioError([Problem("comms", "ports", text)])
+        self.network = network
+        self.slot_ms, self.step_ms = slot_ms, step_ms
+        self._route = _by_receiver(route_to_port) if isinstance(route_to_port, Mapping) else route_to_port
+        self._mail_ports = frozenset(ports)
+        self.ports = Ports(hears=("outbox",), writes=("counters",), tells=(*dict.fromkeys(ports), "log"))
+        self._held: list[Message] = []
+
+    def step(self, now_ms: int, inputs: Inputs) -> Step:
+        """Take the outbox, run to now, tell what is due."""
+        network = self.network
+        outbox: list[Message] = items(inputs, "outbox")
+        if outbox:
+            self._send(outbox, now_ms)
+        arrived = network.advance(now_ms * _NS)
+        outputs = self._due(arrived, now_ms)
+        if is_tick(now_ms, self.step_ms):
+            outputs["counters"] = network.ledger.array()
+            log = network.drain_log()
+            if log["fate"].size:
+                outputs["log"] = [log]
+        return Step(self._next_ms(now_ms), outputs)
+
+    def _send(self, outbox: list[Message], now_ms: int) -> None:
+        """Enter each message at its `sent_ms`, which is now or, over a shifted connection, 1 ms ago."""
+        earliest = max(self.network.now_ns, (now_ms - 1) * _NS)
+        now_ns = now_ms * _NS
+        timed = [(min(max(message.sent_ms * _NS, earliest), now_ns), message) for message in outbox]
+        timed.sort(key=lambda pair: pair[0])
+        send = self.network.send
+        for at_ns, message in timed:
+            send(message, at_ns)
+
+    def _due(self, arrived: list[Message], now_ms: int) -> dict[str, Any]:
+        """Sort into ports what has arrived by the last slot; hold the rest for the next."""
+        if self._held:
+            arrived = self._held + arrived
+            self._held = []
+        slot_end = now_ms // self.slot_ms * self.slot_ms
+        if arrived and arrived[-1].arrived_ms > slot_end:
+            self._held = [message for message in arrived if message.arrived_ms > slot_end]
+            arrived = arrived[: len(arrived) - len(self._held)]
+        out: dict[str, Any] = {}
+        route, known = self._route, self._mail_ports
+        for message in arrived:
+            port = route(message)
+            mail = out.get(port)
+            if mail is not None:
+                mail.append(message)
+            elif port in known:
+                out[port] = [message]
+            else:
+                near = nearest(port, known)
+                raise ValueError(f"{message.topic} to {message.receiver}: there is no port '{port}'{near}")
+        return out
+
+    def _next_ms(self, now_ms: int) -> int:
+        """Return the next slot in which something may be due, or the next grid tick."""
+        tick = next_tick(now_ms, self.step_ms)
+        if self._held:
+            return min(tick, next_tick(now_ms, self.slot_ms))
+        at_ns = self.network.next_event_ns
+        if at_ns is None:
+            return tick
+        slot_ns = self.slot_ms * _NS
+        slot = -(-at_ns // slot_ns) * self.slot_ms
+        return min(tick, max(slot, now_ms + 1))
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the network's state and what is held for the next slot."""
+        return {"network": self.network.get_state(), "held": list(self._held)}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from what `get_state` returned."""
+        self.network.set_state(state["network"])
+        self._held = list(state["held"])
+
+
+def _by_receiver(ports: Mapping[str, str]) -> Router:
+    """Return a router that looks a receiver's name up."""
+
+    def route(message: Message) -> str:
+        if message.receiver not in ports:
+            near = nearest(message.receiver, ports)
+            raise ValueError(f"{message.topic} to {message.receiver}: no port is given for it{near}")
+        return ports[message.receiver]
+
+    return route

@@ -1,0 +1,1 @@
+"""Clock, array ports, the bridge from a plain model to mosaik, errors."""

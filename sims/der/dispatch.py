@@ -1,0 +1,170 @@
+"""What every device would feed in before its laws answer: profile, own behaviour, set-points in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.der import inverter, load, pv, wind
+from sims.der.ev import EvFleet
+from sims.der.fleet import GENERATION, DeviceFleet
+from sims.der.heatpump import HeatPumps
+from sims.der.storage import Storage
+
+Array = NDArray[np.float64]
+
+
+class Dispatch:
+    """Base power of all devices, kind by kind, and the energies behind it.
+
+    Parameters
+    ----------
+    fleet : DeviceFleet
+    storage, ev, heatpumps
+        The devices that hold energy, in the order of the fleet's index of their kind.
+    ramp_share_per_s : float
+        How fast a device follows a set-point, in shares of rated power [1/s].
+    """
+
+    def __init__(
+        self, fleet: DeviceFleet, storage: Storage, ev: EvFleet, heatpumps: HeatPumps, ramp_share_per_s: float
+    ) -> None:
+        self.fleet, self.storage, self.ev, self.heatpumps = fleet, storage, ev, heatpumps
+        table = fleet.table
+        count = len(table)
+        self._ramp = ramp_share_per_s * table.p_rated_mw
+        self._ramps = fleet.generates | (table.kind == "storage")
+        self._held = np.zeros(count, dtype=bool)
+        self._holding = False
+        self.p_mw, self.q_mvar = np.zeros(count), np.zeros(count)
+        self.p_avail_mw, self.soc_mwh, self.unmet_mwh = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.p_up_mw, self.p_dn_mw = np.zeros(count), np.zeros(count)
+        self.soc = np.zeros(count)
+
+    def book(self, p_real_mw: Array, dt_ms: int) -> None:
+        """Integrate the energies with the power that was realised over the last `dt_ms`."""
+        index = self.fleet.index
+        self.storage.advance(p_real_mw[index["storage"]], dt_ms)
+        self.ev.advance(-p_real_mw[index["ev"]], dt_ms)
+        self.heatpumps.advance(-p_real_mw[index["heatpump"]], dt_ms)
+
+    def plan(
+        self, now_ms: int, dt_ms: int, elapsed_ms: int, profile: Array, held: Mapping[str, Array],
+        busy: Mapping[str, bool],
+    ) -> None:
+        """Set the base power for the step of `dt_ms` that begins now.
+
+        Parameters
+        ----------
+        elapsed_ms : int
+            Since the last plan, 0 at the first; what ramps count.
+        profile : ndarray
+            Value of every series now.
+        held : mapping
+            Set-points in force by quantity, nan where there is none.
+        busy : mapping
+            Whether any device has one.
+        """
+        fleet, table, index, dt_s = self.fleet, self.fleet.table, self.fleet.index, dt_ms / 1000
+        share_p, share_q = fleet.shares(profile)
+        p, q = np.zeros(len(table)), np.zeros(len(table))
+        k = index["load"]
+        p[k], q[k] = load.demand(table.p_rated_mw[k], share_p[k], share_q[k], fleet.tan_phi[k])
+        k = index["pv"]
+        p[k] = pv.available(table.p_rated_mw[k], share_p[k], table.s_rated_mva[k])
+        k = index["wind"]
+        p[k] = wind.available(table.p_rated_mw[k], share_p[k])
+        k = index["chp"]
+        p[k] = np.minimum(np.maximum(table.p_rated_mw[k] * share_p[k], 0.0), table.p_rated_mw[k])
+        k = index["heatpump"]
+        wish = self.heatpumps.wish(np.maximum(table.p_rated_mw[k] * share_p[k], 0.0))
+        p[k], q[k] = -wish, -wish * fleet.tan_phi[k]
+        wish, most = self.ev.plan(now_ms, dt_ms)
+        p[index["ev"]] = -wish
+        self.p_avail_mw = p.copy()
+        steers = busy["p_set_mw"] or busy["p_max_mw"]
+        if steers:
+            p = self._steered(p, most, held, dt_s)
+        else:
+            p[index["heatpump"]] = -self.heatpumps.bounded(-p[index["heatpump"]], dt_s)
+        k = index["storage"]
+        net: Array = np.bincount(fleet.behind, weights=p, minlength=fleet.points).astype(float)
+        low, high = self.storage.limits(dt_s)
+        p[k] = self.storage.self_consumption(net, dt_s)
+        if steers:
+            goal, cap = held["p_set_mw"][k], held["p_max_mw"][k]
+            p[k] = inverter.capped(np.clip(np.where(np.isnan(goal), p[k], goal), low, high), _finite(cap))
+        if steers or self._holding:
+            p = self._ramped(p, held, elapsed_ms / 1000)
+            p[k] = np.clip(p[k], low, high)
+        if busy["q_set_mvar"]:
+            q = np.where(np.isnan(held["q_set_mvar"]), q, held["q_set_mvar"])
+        self.p_mw, self.q_mvar = p, q
+        flexible = ~fleet.generates
+        self.p_avail_mw[flexible] = p[flexible]
+        self._bounds(low, high)
+
+    def _steered(self, p: Array, most: Array, held: Mapping[str, Array], dt_s: float) -> Array:
+        """Return the power of all but storage under the set-points and caps in force."""
+        fleet, rated = self.fleet, self.fleet.table.p_rated_mw
+        goal, cap = held["p_set_mw"], _finite(held["p_max_mw"])
+        wants = ~np.isnan(goal)
+        k = fleet.index["ev"]
+        p[k] = np.clip(np.where(wants[k], goal[k], p[k]), -most, self.ev.back_mw)
+        p = np.where(wants & fleet.generates, np.clip(goal, 0.0, self.p_avail_mw), p)
+        k = fleet.index["heatpump"]
+        p[k] = np.where(wants[k], np.clip(goal[k], -rated[k], 0.0), p[k])
+        p = inverter.capped(p, cap)
+        p[k] = -self.heatpumps.bounded(-p[k], dt_s)
+        return p
+
+    def _ramped(self, p: Array, held: Mapping[str, Array], elapsed_s: float) -> Array:
+        """Let what follows a set-point, or has just been released from one, move at its ramp."""
+        steered = ~(np.isnan(held["p_set_mw"]) & np.isnan(held["p_max_mw"])) & self._ramps
+        ramping = steered | self._held
+        self._held, self._holding = steered, bool(steered.any())
+        if elapsed_s > 0:
+            p = np.where(ramping, inverter.ramped(self.p_mw, p, self._ramp, elapsed_s), p)
+            p = np.where(self.fleet.generates, np.minimum(p, self.p_avail_mw), p)
+        return p
+
+    def _bounds(self, low: Array, high: Array) -> None:
+        """Set how far each device can still rise and fall, its state of charge and its stored energy."""
+        fleet, p = self.fleet, self.p_mw
+        up, down = np.zeros(len(p)), np.zeros(len(p))
+        soc_mwh, unmet = np.zeros(len(p)), np.zeros(len(p))
+        for kind in GENERATION:
+            k = fleet.index[kind]
+            up[k], down[k] = self.p_avail_mw[k] - p[k], p[k]
+        k = fleet.index["storage"]
+        up[k], down[k] = np.maximum(high - p[k], 0.0), np.maximum(p[k] - low, 0.0)
+        soc_mwh[k], self.soc[k] = self.storage.e_mwh, self.storage.soc
+        k = fleet.index["ev"]
+        up[k], down[k] = self.ev.reserve(-p[k])
+        soc_mwh[k], unmet[k] = self.ev.stored(), self.ev.unmet_mwh
+        k = fleet.index["heatpump"]
+        soc_mwh[k], up[k] = self.heatpumps.e_mwh, -p[k]
+        self.p_up_mw, self.p_dn_mw, self.soc_mwh, self.unmet_mwh = up, down, soc_mwh, unmet
+
+    def get_state(self) -> dict[str, Any]:
+        """Return energies and the last base power."""
+        return {
+            "storage": self.storage.get_state(), "ev": self.ev.get_state(),
+            "heatpumps": self.heatpumps.get_state(), "p_mw": self.p_mw.copy(), "held": self._held.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.storage.set_state(state["storage"])
+        self.ev.set_state(state["ev"])
+        self.heatpumps.set_state(state["heatpumps"])
+        self.p_mw, self._held = np.array(state["p_mw"]), np.array(state["held"])
+        self._holding = bool(self._held.any())
+
+
+def _finite(cap_mw: Array) -> Array:
+    """Return caps with "none" as infinity, which does not limit."""
+    return np.where(np.isnan(cap_mw), np.inf, cap_mw)

@@ -1,0 +1,178 @@
+"""The laws of all devices at work: in the step, with the power flow, and while frequency moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.errors import ScenarioError
+from sims.core.orders import Action
+from sims.der.dispatch import Dispatch
+from sims.der.fleet import DeviceTable
+from sims.der.law import Laws, Terminal, View
+from sims.der.trace import Trace
+from sims.grid.curve import Curve
+
+Array = NDArray[np.float64]
+SLOTS = {("voltage", "p_mw"): "pu", ("voltage", "q_mvar"): "qu", ("frequency", "p_mw"): "pf"}
+"""What a law acts on and moves -> the slot its characteristic takes with a device, one law a slot."""
+
+
+class LawBook:
+    """Asks the laws in their order and keeps their characteristics, terminals and trace.
+
+    Parameters
+    ----------
+    table : DeviceTable
+    laws : sequence of Bound
+    v_pu, f_hz : ndarray, [device]
+        Kept up to date by the owner; the laws see these arrays.
+    step_s, trace_mw : float
+
+    Attributes
+    ----------
+    curves : list of Curve
+    index : dict of str to ndarray of int
+        Slot (``pu``, ``qu``, ``pf``) -> index into `curves` by device, -1 where there is none.
+    """
+
+    def __init__(
+        self, table: DeviceTable, laws: Laws, v_pu: Array, f_hz: Array, *, step_s: float, trace_mw: float
+    ) -> None:
+        self.laws = tuple(laws)
+        self.trace = Trace(table, self.laws, trace_mw)
+        count = len(table)
+        zeros = np.zeros(count)
+        self.terminal = Terminal(
+            v_pu=v_pu, f_hz=f_hz, rocof_hz_s=zeros, p_mw=zeros, q_mvar=zeros, p_avail_mw=zeros,
+            p_rated_mw=table.p_rated_mw, s_rated_mva=table.s_rated_mva, soc=zeros, p_up_mw=zeros, p_dn_mw=zeros,
+            droop_mw_per_hz=np.full(count, np.nan),
+        )
+        self._views = [View(self.terminal, bound.devices) for bound in self.laws]
+        self._peak: dict[int, Array] = {}
+        self.curves: list[Curve] = []
+        self.index = {slot: np.full(count, -1, dtype=np.int64) for slot in SLOTS.values()}
+        self._slot: list[str | None] = []
+        self._curve: list[Curve | None] = []
+        for bound in self.laws:
+            curve = bound.law.curve(step_s)
+            slot = None if curve is None else SLOTS.get((bound.law.acts_on, bound.law.quantity))
+            self._slot.append(slot)
+            self._curve.append(curve)
+            if curve is None or slot is None:
+                continue
+            taken = self.index[slot][bound.devices] >= 0
+            if taken.any():
+                device = bound.devices[np.argmax(taken)]
+                other = self.curves[self.index[slot][device]].name
+                raise ScenarioError(f"device '{table.name[device]}' carries both {other} and {bound.law.name}")
+            self.index[slot][bound.devices] = len(self.curves)
+            self.curves.append(curve)
+        self._reduced = self.index["pu"] >= 0
+
+    def answer(
+        self, d: Dispatch, held: Mapping[str, Array], ordered: NDArray[np.bool_] | None, v_pu: Array, dt_s: float,
+        now_ms: int,
+    ) -> tuple[Array, Array, dict[str, Array], list[Action]]:
+        """Return base P and Q, amplitudes by slot, and what laws on power began or ended to move.
+
+        `ordered` marks devices whose reactive power is set from outside; their laws on Q rest. `v_pu` is the
+        last known voltage, without gaps.
+        """
+        p, q, t = d.p_mw.copy(), d.q_mvar.copy(), self.terminal
+        t.p_mw, t.q_mvar, t.p_avail_mw, t.soc = p, q, d.p_avail_mw, d.soc
+        t.p_up_mw, t.p_dn_mw, t.droop_mw_per_hz = d.p_up_mw, d.p_dn_mw, held["droop_mw_per_hz"]
+        amplitude = {slot: np.zeros(len(p)) for slot in SLOTS.values()}
+        actions: list[Action] = []
+        for k, (bound, view, slot) in enumerate(zip(self.laws, self._views, self._slot, strict=True)):
+            own = view.pick
+            if bound.law.acts_on == "power":
+                p_new, q_new = bound.law.respond(view, dt_s)
+                if ordered is not None:
+                    q_new = np.where(ordered[own], q[own], q_new)
+                moved = p_new - p[own] if bound.law.quantity == "p_mw" else q_new - q[own]
+                actions += self.trace.note(k, moved, now_ms)
+                p[own], q[own] = p_new, q_new
+            elif slot is not None:
+                base, swing = bound.law.settle(view, dt_s)
+                if slot == "qu":
+                    free = True if ordered is None else ~ordered[own]
+                    q[own] = np.where(free, base, q[own])
+                    amplitude[slot][own] = np.where(free, swing, 0.0)
+                else:
+                    p[own] = base
+                    amplitude[slot][own] = swing
+        self._trim(p, amplitude, v_pu)
+        return p, q, amplitude, actions
+
+    def _trim(self, p: Array, amplitude: dict[str, Array], v_pu: Array) -> None:
+        """Keep two reductions of one unit from adding up to more than it feeds in."""
+        if not self._reduced.any():
+            return
+        np.minimum(amplitude["pu"], np.maximum(p, 0.0), out=amplitude["pu"])  # a later law may have left less
+        left = np.maximum(self.at_voltage(p, amplitude["pu"], v_pu), 0.0)
+        amplitude["pf"] = np.where(self._reduced, np.minimum(amplitude["pf"], left), amplitude["pf"])
+
+    def moved(self, swing: Mapping[str, Array], v_pu: Array, now_ms: int) -> list[Action]:
+        """Return what laws on voltage and frequency began or ended to move in the step that ends now.
+
+        What happened while frequency moved fast counts by its largest response.
+        """
+        actions: list[Action] = []
+        for k, peak in self._peak.items():
+            actions += self.trace.note(k, peak, now_ms)
+            if self._slot[k] is None:
+                actions += self.trace.note(k, np.zeros_like(peak), now_ms)
+        self._peak = {}
+        for k, (view, slot, curve) in enumerate(zip(self._views, self._slot, self._curve, strict=True)):
+            if slot is None or curve is None:
+                continue
+            at = (self.terminal.f_hz if slot == "pf" else v_pu)[view.pick]
+            if len(at) and (self.trace.active[k].any() or not _idle(curve, at)):
+                actions += self.trace.note(k, swing[slot][view.pick] * curve(at), now_ms)
+        return actions
+
+    def at_voltage(self, p_mw: Array, swing_mw: Array, v_pu: Array) -> Array:
+        """Return what devices feed at a voltage, before any answer to frequency [MW]."""
+        p = p_mw.copy()
+        for view, slot, curve in zip(self._views, self._slot, self._curve, strict=True):
+            if slot == "pu" and curve is not None:
+                p[view.pick] += swing_mw[view.pick] * curve(v_pu[view.pick])
+        return p
+
+    def follow(self, base_mw: Array, f_hz: Array, rocof_hz_s: Array, dt_s: float) -> Array:
+        """Return the power [MW] `dt_s` later under all laws on frequency, from `base_mw` without them."""
+        t = self.terminal
+        kept = t.f_hz, t.p_mw
+        t.f_hz, t.rocof_hz_s, t.p_mw = f_hz, rocof_hz_s, base_mw.copy()
+        for k, (bound, view) in enumerate(zip(self.laws, self._views, strict=True)):
+            if bound.law.acts_on == "frequency":
+                came = t.p_mw[view.pick].copy()
+                goes = bound.law.respond(view, dt_s)[0]
+                t.p_mw[view.pick] = goes
+                shift, peak = goes - came, self._peak.get(k)
+                self._peak[k] = shift if peak is None else np.where(np.abs(shift) > np.abs(peak), shift, peak)
+        after = t.p_mw
+        t.f_hz, t.p_mw = kept
+        return after
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the memory of every law and of the trace."""
+        return {"laws": [bound.law.get_state() for bound in self.laws], "trace": self.trace.get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        for bound, memory in zip(self.laws, state["laws"], strict=True):
+            bound.law.set_state(memory)
+        self.trace.set_state(state["trace"])
+
+
+def _idle(curve: Curve, at: Array) -> bool:
+    """Tell whether all of `at` lies where the characteristic is 0 around the middle of its range."""
+    zero = [x for x, y in zip(curve.x, curve.y, strict=True) if y == 0]
+    low = -np.inf if curve.y[0] == 0 else min(zero, default=np.inf)
+    high = np.inf if curve.y[-1] == 0 else max(zero, default=-np.inf)
+    return bool(low <= at.min() and at.max() <= high)

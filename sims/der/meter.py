@@ -1,0 +1,45 @@
+"""Frequency as devices see it: the mean over a window, and its slope."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+class FrequencyMeter:
+    """Sliding window over the frequency of each cell.
+
+    Parameters
+    ----------
+    window_s : float
+        Length of the window [s]; 0.1 s is five periods.
+
+    Notes
+    -----
+    The mean lags by half a window, the slope (last minus first over the window) by as much; both count
+    against the delay margin of synthetic inertia.
+    """
+
+    def __init__(self, window_s: float = 0.1) -> None:
+        self.window_s = window_s
+        self._seen: deque[tuple[float, Array]] = deque()
+
+    def measure(self, f_hz: Array, dt_s: float) -> tuple[Array, Array]:
+        """Take the frequency that held for `dt_s` [s]; return mean [Hz] and slope [Hz/s] by cell."""
+        if not self._seen:
+            self._seen.append((0.0, f_hz.copy()))
+        self._seen.append((dt_s, f_hz.copy()))
+        span = sum(s for s, _ in list(self._seen)[1:])
+        while len(self._seen) > 2 and span - self._seen[1][0] >= self.window_s - 1e-9:
+            self._seen.popleft()
+            span -= self._seen[0][0]
+        mean = sum((s * f for s, f in list(self._seen)[1:]), np.zeros_like(f_hz)) / span
+        return mean, (f_hz - self._seen[0][1]) / span
+
+    def reset(self) -> None:
+        """Forget the window, before frequency begins to move anew."""
+        self._seen.clear()

@@ -1,0 +1,128 @@
+"""Set-points that devices hold until they are replaced or expire, and the orders that set them."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.orders import Action, Authorize, Mail
+from sims.der.fleet import DeviceTable
+
+QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
+_FOREVER = np.iinfo(np.int64).max
+_INFLEXIBLE = ("load",)
+
+
+class SetPoints:
+    """One value and one expiry by quantity and device; nan is "none", the local law holds.
+
+    Parameters
+    ----------
+    table : DeviceTable
+    authorize : callable
+        Asked again on arrival, per feeder addressed, so that a tampered order meets the same table.
+
+    Attributes
+    ----------
+    busy : dict of str to bool
+        Whether any device holds a set-point of a quantity, as of the last `at`.
+    """
+
+    def __init__(self, table: DeviceTable, authorize: Authorize) -> None:
+        self._table = table
+        self._authorize = authorize
+        self._steerable = table.remote & ~np.isin(table.kind, _INFLEXIBLE)
+        self.values = np.full((len(QUANTITIES), len(table)), np.nan)
+        self.expires_ms = np.full((len(QUANTITIES), len(table)), _FOREVER, dtype=np.int64)
+        self.busy = dict.fromkeys(QUANTITIES, False)
+        self._next_ms = 0
+
+    def at(self, now_ms: int) -> dict[str, NDArray[np.float64]]:
+        """Return the value in force at `now_ms` by quantity, nan where there is none or it has expired."""
+        if now_ms >= self._next_ms:
+            stale = self.expires_ms <= now_ms
+            self.values[stale] = np.nan
+            self.expires_ms[stale] = _FOREVER
+            self._next_ms = int(self.expires_ms.min(initial=_FOREVER))
+            self.busy = {
+                name: not bool(np.isnan(row).all()) for name, row in zip(QUANTITIES, self.values, strict=True)
+            }
+        return dict(zip(QUANTITIES, self.values, strict=True))
+
+    def obey(self, mail: Mail, now_ms: int) -> list[Action]:
+        """Carry out or refuse one order; return its trace, one entry a feeder and quantity.
+
+        An infinite value takes a set-point back. Nothing of an order that cannot be read is carried out;
+        of an order to several feeders, those parts are carried out that are the sender's to give.
+        """
+        duty = mail.topic.removeprefix("command/")
+        device, orders, fault = self._read(mail, now_ms)
+        if fault or device is None:
+            first = next(iter(orders), "unknown")
+            return [Action(now_ms, mail.sender, duty, mail.receiver, first, 0.0, 0, fault)]
+        expires = mail.sent_ms + mail.ttl_ms if mail.ttl_ms > 0 else _FOREVER
+        feeder = self._table.feeder[device]
+        actions = []
+        for number in np.unique(feeder):
+            asset = self._table.feeder_names[number]
+            here = feeder == number
+            rule = self._authorize(mail.sender, duty, asset, now_ms) or ""
+            if not rule and not self._steerable[device[here]].all():
+                bad = device[here][np.argmin(self._steerable[device[here]])]
+                rule = f"{self._table.name[bad]} ({self._table.kind[bad]}) is not remotely controllable"
+            for quantity, value in orders.items():
+                told = value[here]
+                total = float(told[np.isfinite(told)].sum())
+                actions.append(
+                    Action(now_ms, mail.sender, duty, asset, quantity, total, int(here.sum()), rule)
+                )
+                if not rule:
+                    row = QUANTITIES.index(quantity)
+                    self.values[row, device[here]] = np.where(np.isfinite(told), told, np.nan)
+                    self.expires_ms[row, device[here]] = expires
+                    self._next_ms = 0
+        return actions
+
+    def _read(
+        self, mail: Mail, now_ms: int
+    ) -> tuple[NDArray[np.int64] | None, dict[str, NDArray[np.float64]], str]:
+        """Return devices, values by quantity, and what is wrong with the order (empty if nothing)."""
+        if not mail.topic.startswith("command/"):
+            return None, {}, f"topic '{mail.topic}' is not command/<duty>"
+        unknown = [key for key in mail.values if key != "device" and key not in QUANTITIES]
+        if unknown:
+            close = difflib.get_close_matches(unknown[0], QUANTITIES, n=1)
+            return None, {}, f"unknown quantity '{unknown[0]}'" + (f", did you mean {close[0]}?" if close else "")
+        raw = np.atleast_1d(np.asarray(mail.values.get("device", ())))
+        if raw.size == 0 or len(mail.values) < 2:
+            return None, {}, "names no device or no quantity"
+        try:
+            orders = {
+                key: np.broadcast_to(np.asarray(value, dtype=np.float64), raw.shape)
+                for key, value in mail.values.items() if key != "device"
+            }
+        except (TypeError, ValueError):
+            return None, {}, f"values do not match the {raw.size} devices addressed"
+        if raw.dtype.kind not in "iu" or raw.min() < 0 or raw.max() >= len(self._table):
+            return None, orders, f"addresses devices outside 0..{len(self._table) - 1}"
+        if any(np.isnan(value).any() for value in orders.values()):
+            return None, orders, "a value is not a number"
+        for key in ("p_max_mw", "droop_mw_per_hz"):
+            if key in orders and (orders[key] < 0).any():
+                return None, orders, f"{key} is negative"
+        if mail.ttl_ms > 0 and mail.sent_ms + mail.ttl_ms <= now_ms:
+            return None, orders, f"expired {(now_ms - mail.sent_ms - mail.ttl_ms) / 1000:g} s before it arrived"
+        return raw.astype(np.int64), orders, ""
+
+    def get_state(self) -> dict[str, Any]:
+        """Return values and expiries."""
+        return {"values": self.values.copy(), "expires_ms": self.expires_ms.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.values[...] = state["values"]
+        self.expires_ms[...] = state["expires_ms"]
+        self._next_ms = 0

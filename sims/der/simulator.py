@@ -1,0 +1,250 @@
+"""All devices of all distribution grids as one model: profiles and orders in, injections out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.arrays import summed
+from sims.core.clock import is_tick, next_tick
+from sims.core.errors import ModelError
+from sims.core.orders import Action, Authorize
+from sims.core.ports import Inputs, Ports, Step, items
+from sims.der.dispatch import Dispatch
+from sims.der.ev import EvFleet, EvSettings
+from sims.der.fleet import DeviceFleet, DeviceTable, picked
+from sims.der.heatpump import HeatPumps
+from sims.der.inverter import circle
+from sims.der.law import Laws
+from sims.der.lawbook import SLOTS, LawBook
+from sims.der.meter import FrequencyMeter
+from sims.der.profiles import Profiles
+from sims.der.sessions import Behaviour, Sessions, drawn, zoned
+from sims.der.setpoints import SetPoints
+from sims.der.storage import Storage, StorageSettings
+
+Array = NDArray[np.float64]
+_DARK_PU = 0.1
+
+
+@dataclass(frozen=True)
+class DerSettings:
+    """What holds for all devices; each value may be set by a scenario."""
+
+    f0_hz: float = 50.0
+    ramp_share_per_s: float = 0.0066
+    trace_mw: float = 0.05
+    meter_window_s: float = 0.1
+    q_first: bool = False
+    timezone: str = "Europe/Berlin"
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    ev: EvSettings = field(default_factory=EvSettings)
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+
+class DerSimulator:
+    """Steps every device on the grid of `step_ms`; orders are taken whenever they arrive.
+
+    Parameters
+    ----------
+    table : DeviceTable
+    profiles : Profiles
+        Has to cover `until_ms`.
+    sources : mapping of str to ndarray of int
+        Distribution simulator -> indices of the devices it reports on, in its order.
+    laws : sequence of Bound
+        In the order in which they act.
+    authorize : callable
+        The responsibility table, asked for every order that arrives.
+    step_ms, until_ms, seed : int
+    cell_of_dso : ndarray of int, optional
+        Which entry of ``f_hz`` holds for each DSO; the DSO's own number if left out.
+    sessions : Sessions, optional
+        Stays of the vehicles; drawn from the behaviour in `settings` if left out.
+
+    Notes
+    -----
+    A device feeds ``p_mw + pu_mw * curve_pu(U) + pf_mw * curve_pf(f)`` and ``q_mvar + qu_mvar * curve_qu(U)``,
+    where the curves are solved with the power flow; what came of it returns on ``p_real_mw``.
+    """
+
+    ports = Ports(
+        reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz"),
+        hears=("commands",),
+        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy"),
+        tells=("actions",),
+    )
+
+    def __init__(
+        self, table: DeviceTable, profiles: Profiles, *, sources: Mapping[str, NDArray[np.int64]],
+        laws: Laws, authorize: Authorize, step_ms: int, until_ms: int, seed: int = 0,
+        cell_of_dso: NDArray[np.int64] | None = None, settings: DerSettings | None = None,
+        sessions: Sessions | None = None,
+    ) -> None:
+        self.table, self.profiles = table, profiles.covering(until_ms)
+        self.step_ms, self.settings = step_ms, settings or DerSettings()
+        self._sources = {name: np.asarray(index, dtype=np.int64) for name, index in sources.items()}
+        fleet = DeviceFleet(table, profiles.names)
+        start = zoned(profiles.start, self.settings.timezone)
+        stays = sessions or drawn(
+            table, seed=seed, start=start, until_ms=until_ms, behaviour=self.settings.behaviour
+        )
+        s, e, h = (fleet.index[kind] for kind in ("storage", "ev", "heatpump"))
+        self.dispatch = Dispatch(
+            fleet,
+            Storage(
+                table.p_rated_mw[s], table.e_rated_mwh[s], table.soc_start[s], fleet.behind[s], self.settings.storage
+            ),
+            EvFleet(stays, table.plug_mw[e], table.strategy[e], start, self.settings.ev),
+            HeatPumps(table.p_rated_mw[h], table.e_rated_mwh[h], table.soc_start[h]),
+            self.settings.ramp_share_per_s,
+        )
+        self.setpoints = SetPoints(table, authorize)
+        self.meter = FrequencyMeter(self.settings.meter_window_s)
+        cells = np.arange(len(table.dso_names)) if cell_of_dso is None else np.asarray(cell_of_dso)
+        self._cell = cells[table.dso]
+        count = len(table)
+        self._inverters = picked(np.flatnonzero(table.kind != "load"))
+        self.v_pu, self.f_hz = np.ones(count), np.full(count, self.settings.f0_hz)
+        self._v_known, self._lit = self.v_pu, np.ones(count, dtype=bool)
+        self.p_real_mw, self.q_real_mvar = np.zeros(count), np.zeros(count)
+        self.out: dict[str, Array] = {name: np.zeros(count) for name in ("p", "q", *SLOTS.values())}
+        self.laws = LawBook(
+            table, laws, self.v_pu, self.f_hz, step_s=step_ms / 1000, trace_mw=self.settings.trace_mw
+        )
+        self.curves, index = self.laws.curves, self.laws.index
+        self.curve_pu, self.curve_qu, self.curve_pf = index["pu"], index["qu"], index["pf"]
+        self._booked_ms = 0
+        self._tick_ms = -1
+        self._fast_base: Array | None = None
+        self._fast_s = 0.0
+
+    def step(self, now_ms: int, inputs: Inputs) -> Step:
+        """Book what happened, hear orders, and on the grid of `step_ms` plan the coming step."""
+        self._measure(now_ms, inputs)
+        self._fast_base = None
+        self.dispatch.book(self.p_real_mw, now_ms - self._booked_ms)
+        self._booked_ms = now_ms
+        actions = [act for mail in items(inputs, "commands") for act in self.setpoints.obey(mail, now_ms)]
+        outputs: dict[str, Any] = {}
+        if is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms:
+            actions += self.laws.moved(self.out, self._v_known, now_ms)
+            actions += self._plan(now_ms)
+            d, o = self.dispatch, self.out
+            outputs = {
+                "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
+                "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
+            }
+            self._tick_ms = now_ms
+        if actions:
+            outputs["actions"] = actions
+        return Step(next_tick(now_ms, self.step_ms), outputs)
+
+    def _measure(self, now_ms: int, inputs: Inputs) -> None:
+        """Take over what the distribution simulators realised; where nothing has come, what was planned."""
+        for port, whole in (("v_pu", self.v_pu), ("p_real_mw", self.p_real_mw), ("q_real_mvar", self.q_real_mvar)):
+            for source, values in inputs.get(port, {}).items():
+                index = self._sources.get(source)
+                if index is None:
+                    known = ", ".join(self._sources)
+                    raise ModelError("der", now_ms, f"{port} comes from '{source}', known are {known}")
+                if values is None:
+                    continue
+                if np.shape(values) != index.shape:
+                    counts = f"{np.shape(values)} values for {index.shape} devices"
+                    raise ModelError("der", now_ms, f"{port} from '{source}' has {counts}")
+                whole[index] = values
+        for whole in (self.p_real_mw, self.q_real_mvar):
+            dark = np.isnan(whole)
+            if dark.any():
+                whole[dark] = 0.0
+        self._lit = self.v_pu > _DARK_PU
+        self._v_known = np.where(self._lit, self.v_pu, 1.0)
+        for values in inputs.get("f_hz", {}).values():
+            if values is not None:
+                self.f_hz[...] = np.asarray(values, dtype=np.float64)[self._cell]
+
+    def _plan(self, now_ms: int) -> list[Action]:
+        """Set base and amplitudes of all devices for the coming step; return what laws began or ended."""
+        d, elapsed_ms = self.dispatch, 0 if self._tick_ms < 0 else now_ms - self._tick_ms
+        held = self.setpoints.at(now_ms)
+        d.plan(now_ms, self.step_ms, elapsed_ms, self.profiles.at(now_ms), held, self.setpoints.busy)
+        if self._fast_s < elapsed_ms / 1000:
+            self.meter.reset()  # frequency has not moved without a break: what was seen is old
+        dt_s = max(elapsed_ms / 1000 - self._fast_s, 0.0)  # laws that moved fast have had that time already
+        self._fast_s = 0.0
+        ordered = ~np.isnan(held["q_set_mvar"]) if self.setpoints.busy["q_set_mvar"] else None
+        p, q, swing, actions = self.laws.answer(d, held, ordered, self._v_known, dt_s, now_ms)
+        self._inside(p, q, swing["qu"])
+        self.out = {"p": p, "q": q, **swing}
+        self.p_real_mw[...], self.q_real_mvar[...] = p, q  # until a distribution simulator reports what it made of it
+        return actions
+
+    def _energy_by_feeder(self) -> dict[str, Array]:
+        """Return what storages hold and what vehicles have left without, [feeder]."""
+        d, feeder, count = self.dispatch, self.table.feeder, len(self.table.feeder_names)
+        storage, ev = d.fleet.index["storage"], d.fleet.index["ev"]
+        return {
+            "storage_soc_mwh": summed(feeder[storage], d.soc_mwh[storage], count),
+            "ev_unmet_mwh": summed(feeder[ev], d.unmet_mwh[ev], count),
+        }
+
+    def _inside(self, p: Array, q: Array, swing_q: Array) -> None:
+        """Keep inverters inside their apparent power, in place; loads have none.
+
+        With `q_first` the whole swing of Q(U) is kept free, whatever the voltage will ask of it.
+        """
+        own = self._inverters
+        s, p_own, q_own, swing = self.table.s_rated_mva[own], p[own], q[own], swing_q[own]
+        if self.settings.q_first:
+            swing = np.minimum(swing, np.maximum(s - np.abs(q_own), 0.0))
+            p_own = circle(p_own, np.abs(q_own) + swing, s, q_first=True)[0]
+        else:
+            p_own, q_own = circle(p_own, q_own, s)
+            swing = np.minimum(swing, np.maximum(np.sqrt(s**2 - p_own**2) - np.abs(q_own), 0.0))
+        p[own], q[own], swing_q[own] = p_own, q_own, swing
+
+    def respond_fast(self, f_hz: Array, dt_s: float) -> Array:
+        """Return the change of active power by device while frequency moves [MW].
+
+        To be added to the injections in place of ``pf_mw * curve_pf(f)``: measurement window, lags, freezing,
+        trips, droop and synthetic inertia in the time domain.
+
+        Parameters
+        ----------
+        f_hz : ndarray, [cell]
+            Held for `dt_s` [s], typically 20 ms.
+        """
+        mean, slope = self.meter.measure(np.asarray(f_hz, dtype=np.float64), dt_s)
+        if self._fast_base is None:
+            at_voltage = self.laws.at_voltage(self.out["p"], self.out["pu"], self._v_known)
+            self._fast_base = np.where(self._lit, at_voltage, 0.0)
+        self._fast_s += dt_s
+        after = self.laws.follow(self._fast_base, mean[self._cell], slope[self._cell], dt_s)
+        return after - self._fast_base
+
+    def get_state(self) -> dict[str, Any]:
+        """Return energies, set-points, the memory of the laws and what holds in the present step."""
+        arrays = {name: getattr(self, name).copy() for name in ("v_pu", "f_hz", "p_real_mw", "q_real_mvar")}
+        return {
+            **arrays, "dispatch": self.dispatch.get_state(), "setpoints": self.setpoints.get_state(),
+            "laws": self.laws.get_state(),
+            "out": {name: values.copy() for name, values in self.out.items()},
+            "booked_ms": self._booked_ms, "tick_ms": self._tick_ms,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`; frequency is taken to be at rest."""
+        for name in ("v_pu", "f_hz", "p_real_mw", "q_real_mvar"):
+            getattr(self, name)[...] = state[name]
+        self.dispatch.set_state(state["dispatch"])
+        self.setpoints.set_state(state["setpoints"])
+        self.laws.set_state(state["laws"])
+        self.out = {name: np.array(values) for name, values in state["out"].items()}
+        self._booked_ms, self._tick_ms = state["booked_ms"], state["tick_ms"]
+        self.meter.reset()
+        self._fast_base = None

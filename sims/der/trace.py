@@ -1,0 +1,59 @@
+"""The trace that laws inside devices leave: when they begin or end to move a feeder's power."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.orders import Action
+from sims.der.fleet import DeviceTable
+from sims.der.law import Laws
+
+
+class Trace:
+    """Sums what each law moves by feeder and tells an act when the sum rises above or falls below a level.
+
+    Parameters
+    ----------
+    table : DeviceTable
+    laws : sequence of Bound
+    threshold_mw : float
+        A law begins to act on a feeder above this, and ends below half of it, so that it does not chatter.
+    """
+
+    def __init__(self, table: DeviceTable, laws: Laws, threshold_mw: float) -> None:
+        self._laws, self._names, self._threshold = laws, table.feeder_names, threshold_mw
+        self._feeder = [table.feeder[bound.devices] for bound in laws]
+        self.active = np.zeros((len(laws), len(table.feeder_names)), dtype=bool)
+
+    def note(self, law: int, moved: NDArray[np.float64], now_ms: int) -> list[Action]:
+        """Return the acts of law number `law`, which moves its devices by `moved` (reductions negative)."""
+        feeder, names = self._feeder[law], self._names
+        size = np.abs(moved)
+        total = np.bincount(feeder, weights=size, minlength=len(names))
+        was = self.active[law]
+        now = np.where(was, total > 0.5 * self._threshold, total > self._threshold)
+        changed = np.flatnonzero(now != was)
+        self.active[law] = now
+        if len(changed) == 0:
+            return []
+        signed = np.bincount(feeder, weights=moved, minlength=len(names))
+        count = np.bincount(feeder, weights=size > 0, minlength=len(names))
+        rule = self._laws[law].law
+        return [
+            Action(
+                now_ms, "device", rule.duty, names[k], rule.quantity,
+                float(signed[k]) if now[k] else 0.0, int(count[k]),
+            )
+            for k in changed
+        ]
+
+    def get_state(self) -> dict[str, Any]:
+        """Return which laws act on which feeder."""
+        return {"active": self.active.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.active = np.array(state["active"])

@@ -1,0 +1,1 @@
+"""One DSO: its feeders as arrays, tap changers, switching and metering."""

@@ -1,0 +1,1 @@
+"""Compiled grids and the power-flow engines that both grid simulators use."""

@@ -1,0 +1,404 @@
+"""A meshed grid with generators that hold voltages, solved by lightsim2grid's Newton-Raphson on KLU."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sims.core.errors import GridError, nearest
+from sims.grid import reference
+from sims.grid.compiled import CompiledNet
+from sims.grid.element_inputs import ElementInputs
+from sims.grid.flows import FlowReader, Flows
+from sims.grid.no_load import node_turns
+from sims.grid.nodal import NodalMatrix
+from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    from lightsim2grid.algorithm import NRSing_KLU
+
+MAX_ITERATIONS = 20
+_FIELDS = {"gen": ("p_mw", "vm_pu"), "ext_grid": ("vm_pu", "va_degree")}
+
+
+class MeshedPowerFlow:
+    """Power flow of one grid of any shape, with arrays [node] and [branch].
+
+    lightsim2grid gets the nodal matrix that pandapower's parameters make, never a net to convert. Where it
+    finds no solution pandapower tries; where that fails too, voltages are NaN.
+
+    Parameters
+    ----------
+    grid : pandapowerNet or CompiledNet
+    enforce_q_limits : bool
+        Generators beyond `min_q_mvar` or `max_q_mvar` stay at the limit and let their voltage go.
+    tolerance_mva : float
+        Largest remaining power mismatch [MVA].
+    """
+
+    def __init__(self, grid: Any, *, enforce_q_limits: bool = False, tolerance_mva: float = 1e-8) -> None:
+        self.compiled = grid if isinstance(grid, CompiledNet) else CompiledNet.from_net(grid)
+        net = self._net = self.compiled
+        self.enforce_q_limits = enforce_q_limits
+        self.tolerance_mva = tolerance_mva
+        self._elements = ElementInputs(net, 1)
+        self._sums: list[FloatArray] | None = None
+        self._injection: tuple[FloatArray, FloatArray] | None = None
+        gens = net.elements["gen"]
+        self._gen_on: BoolArray = gens.in_service.copy()
+        self._p_gen: FloatArray = gens.p_mw.copy()
+        self._vm_gen: FloatArray = gens.vm_pu.copy()
+        limits = [net.net.gen[c].to_numpy(float) if c in net.net.gen else np.full(len(gens), np.nan)
+                  for c in ("min_q_mvar", "max_q_mvar")]
+        self._q_min = np.where(np.isfinite(limits[0]), limits[0], -np.inf)
+        self._q_max = np.where(np.isfinite(limits[1]), limits[1], np.inf)
+        self._root_v: ComplexArray = net.root_v.copy()
+        self._slots: IntArray = np.array([t.initial - int(t.positions[0]) for t in net.taps], dtype=np.int64)
+        self._solver = NRSing_KLU()
+        self._v: ComplexArray = np.ones(net.n_nodes, dtype=np.complex128)
+        self._held: dict[int, float] = {}
+        self._started = self._stale = False
+        self.converged = False
+        self.iterations = 0
+        self._flows: Flows | None = None
+        self._fixed: ComplexArray | None = None
+        self._sorted: Any = None
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        self._nodal = NodalMatrix(self._net)
+        self._reader = FlowReader(self._net)
+        self._turns = node_turns(self._net)
+        self._solver.reset()
+        self._started, self._stale, self._sorted, self._fixed = False, True, None, None
+        self._joined = not np.array_equal(self._net.rep, np.arange(self.n_nodes))
+
+    # ------------------------------------------------------------------ inputs
+
+    def set_injection(self, p_mw: ArrayLike, q_mvar: ArrayLike) -> None:
+        """Inject `p_mw`, `q_mvar` [node] in place of all elements but the generators, generation positive."""
+        p, q = np.asarray(p_mw, dtype=float).reshape(-1), np.asarray(q_mvar, dtype=float).reshape(-1)
+        if len(p) != self.n_nodes or len(q) != self.n_nodes:
+            raise GridError(f"net {self.compiled.name}: injection has {len(p)} and {len(q)} values, needs [node] = "
+                            f"{self.n_nodes}")
+        self._injection = (p.copy(), q.copy())
+        self._fixed = None
+
+    def set(self, kind: str, field: str, values: ArrayLike) -> None:
+        """Write a column of an element table, in pandapower's units and signs.
+
+        Parameters
+        ----------
+        kind : str
+            ``load``, ``sgen``, ``storage`` (p_mw, q_mvar), ``gen`` (p_mw, vm_pu), ``ext_grid`` (vm_pu,
+            va_degree). Setting a load, sgen or storage ends `set_injection`.
+        """
+        self._fixed = None
+        if kind not in _FIELDS:
+            self._elements.set(kind, field, values)
+            self._injection = self._sums = None
+            return
+        name = self.compiled.name
+        if field not in _FIELDS[kind]:
+            raise GridError(f"net {name}: {kind} has no field {field}{nearest(field, _FIELDS[kind])}")
+        gens = self.compiled.elements["gen"]
+        on = self.compiled.net.ext_grid[self.compiled.net.ext_grid["in_service"]]
+        size = len(on) if kind == "ext_grid" else len(gens)
+        given = np.asarray(values, dtype=float).reshape(-1)
+        if len(given) not in (1, size):
+            raise GridError(f"net {name}: {kind}.{field} has {len(given)} values, needs {size}")
+        full = np.broadcast_to(given, (size,)).copy()
+        if kind == "ext_grid":
+            for bus, value in zip(on["bus"], full, strict=True):
+                row = int(np.nonzero(self.compiled.roots == self.compiled.bus_node[int(bus)])[0][0])
+                v = self._root_v[row]
+                self._root_v[row] = value * v / abs(v) if field == "vm_pu" else abs(v) * np.exp(1j * np.deg2rad(value))
+            self._stale = True
+        elif field == "p_mw":
+            self._p_gen = full * gens.scaling
+        else:
+            self._vm_gen = full
+
+    def set_generator(self, row: int, *, in_service: bool) -> None:
+        """Take generator number `row` (of ``elements['gen']``) out of service or back: P and voltage support."""
+        self._gen_on[row] = in_service
+        self._sorted = self._fixed = None
+
+    def set_slack(self, v: ArrayLike) -> None:
+        """Hold the roots at `v`, complex [pu], one for all or [root]."""
+        self._root_v = np.array(np.broadcast_to(np.asarray(v, dtype=np.complex128), self._root_v.shape))
+        self._stale = True
+
+    def set_tap(self, trafo: int, position: ArrayLike) -> None:
+        """Put transformer number `trafo` (a row of `compiled.taps`) on `position`."""
+        taps = self.compiled.taps
+        if not 0 <= trafo < len(taps):
+            raise GridError(f"net {self.compiled.name}: no transformer number {trafo}; it has {len(taps)}")
+        slot = int(np.asarray(taps[trafo].slot(position, self.compiled.name)).reshape(-1)[0])
+        self._stale |= slot != self._slots[trafo]
+        self._slots[trafo] = slot
+
+    def set_branch(self, kind: str, element: int, *, in_service: bool) -> None:
+        """Take a line, trafo, trafo3w or impedance out of service or back."""
+        on = self._net.branch_in_service.copy()
+        self.compiled.branch(kind, element)
+        on[(self.compiled.branch_kind == kind) & (self.compiled.branch_element == element)] = in_service
+        self.set_topology(self._net.switch_closed, on)
+
+    def set_topology(self, closed: BoolArray, in_service: BoolArray) -> None:
+        """Move to other switch states, closed[switch], and branch states, in_service[branch]."""
+        if np.array_equal(closed, self._net.switch_closed) and np.array_equal(in_service, self._net.branch_in_service):
+            return
+        self._net = self.compiled.switched(closed, in_service)
+        self._rebuild()
+
+    # ------------------------------------------------------------------ solution
+
+    def solve(self) -> bool:
+        """Solve for the present inputs, starting from the last solution; returns whether it converged."""
+        self._flows = None
+        if self._held:
+            self._held, self._sorted, self._fixed = {}, None, None
+        self.converged = self._newton()
+        for _ in range(10):
+            if not (self.converged and self.enforce_q_limits and self._hold_limits()):
+                break
+            self.converged = self._newton()
+        if not self.converged:
+            self.converged = self._fall_back()
+        self._started = self.converged
+        if not self.converged:
+            self._v = np.full(self.n_nodes, complex(np.nan, np.nan))
+        return self.converged
+
+    def _power(self, vm: FloatArray) -> ComplexArray:
+        """Injection of every node at the voltage magnitudes `vm` [MVA], generators' P included."""
+        if self._fixed is None or self._depends:
+            net = self._net
+            if self._injection is not None:
+                s = self._injection[0] + 1j * self._injection[1]
+            else:
+                if self._sums is None:
+                    self._sums = [k[:, 0] for k in self._elements.nodal()]
+                p, p_i, p_z, q, q_i, q_z = self._sums
+                s = p + (p_i + p_z * vm) * vm + 1j * (q + (q_i + q_z * vm) * vm)
+            gens = net.elements["gen"]
+            np.add.at(s, gens.node, np.where(self._gen_on, self._p_gen, 0.0))
+            for row, value in self._held.items():
+                s[gens.node[row]] += 1j * value
+            self._fixed = s
+        return self._fixed
+
+    def _plan(self) -> Any:
+        """Sort the nodes into reference, PV and PQ; kept until a generator changes its part."""
+        if self._sorted is None:
+            net, nodal = self._net, self._nodal
+            gens = net.elements["gen"]
+            holds = self._gen_on & net.live[gens.node] & ~np.isin(net.rep[gens.node], net.rep[net.roots])
+            holds[list(self._held)] = False
+            pv_nodes, first = np.unique(net.rep[gens.node[holds]], return_index=True)
+            n = len(nodal.nodes)
+            ref = nodal.place[[nodal.reference]].astype(np.int32)
+            pv = nodal.place[pv_nodes].astype(np.int32)
+            is_pq = np.ones(n, dtype=bool)
+            is_pq[ref] = is_pq[pv] = False
+            weights = np.zeros(n)
+            weights[ref] = 1.0
+            self._solver.reset()
+            self._sorted = (np.nonzero(holds)[0][first], pv, np.nonzero(is_pq)[0].astype(np.int32), weights, ref,
+                            net.rep[net.roots])
+        return self._sorted
+
+    def _newton(self) -> bool:
+        net, nodal = self._net, self._nodal
+        holder, pv, pq, weights, ref, root_nodes = self._plan()
+        if self._stale:
+            ratio = np.ones(net.n_nodes, dtype=np.complex128)
+            ratio[root_nodes] = self._root_v / self._root_v[0]
+            nodal.fill(self._slots, ratio)
+            self._stale = False
+        if not self._started:
+            self._v[nodal.nodes] = self._turns[nodal.nodes] * self._root_v[0]
+        v = self._v[nodal.nodes]
+        v[ref] = self._root_v[0]
+        v[pv] *= self._vm_gen[holder] / np.abs(v[pv])
+        self.iterations = 0
+        for _ in range(30):
+            s = self._nodal_power(v) / net.base_mva
+            try:
+                ok = self._solver.solve(nodal.matrix, v.copy(), s, ref, weights, pv, pq, MAX_ITERATIONS,
+                                        self.tolerance_mva / net.base_mva)
+            except RuntimeError:
+                ok = False
+            if not ok:
+                self._solver.reset()
+                return False
+            new = np.array(self._solver.get_V(), copy=True)
+            self.iterations += int(self._solver.get_nb_iter())
+            settled = not self._depends or float(np.abs(np.abs(new) - np.abs(v)).max()) < 1e-10
+            v = new
+            if settled:
+                break
+        if not np.isfinite(v).all():
+            return False
+        full = np.zeros(net.n_nodes, dtype=np.complex128)
+        full[nodal.nodes] = v
+        full[root_nodes] = self._root_v
+        self._v = full[net.rep]
+        self._v[~net.live] = 0.0
+        return True
+
+    def _nodal_power(self, v: ComplexArray) -> ComplexArray:
+        """Injection of the solver's nodes [MVA], those of joined nodes summed."""
+        net, nodal = self._net, self._nodal
+        full = np.ones(net.n_nodes)
+        if self._depends:
+            full[nodal.nodes] = np.abs(v)
+            full = full[net.rep]
+        s = self._power(full)
+        if self._joined:
+            s_node = np.zeros(net.n_nodes, dtype=np.complex128)
+            np.add.at(s_node, net.rep, np.where(net.live, s, 0.0))
+            s = s_node
+        return np.asarray(s[nodal.nodes])
+
+    @property
+    def _depends(self) -> bool:
+        return self._elements.depends and self._injection is None
+
+    def _hold_limits(self) -> bool:
+        """Put generators beyond their limits on the limit; returns whether there were any."""
+        q = self.gen_q_mvar
+        gens = self._net.elements["gen"]
+        free = self._gen_on & ~np.isin(gens.node, self._net.roots)
+        free[list(self._held)] = False
+        over, under = free & (q > self._q_max), free & (q < self._q_min)
+        for row in np.nonzero(over | under)[0]:
+            self._held[int(row)] = float(self._q_max[row] if over[row] else self._q_min[row])
+            self._sorted = self._fixed = None
+        return bool((over | under).any())
+
+    def _fall_back(self) -> bool:
+        v = reference.solved_voltages(self._net, self.export())
+        if v is not None:
+            self._v = v
+        return v is not None
+
+    # ------------------------------------------------------------------ views
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.compiled.n_nodes
+
+    @property
+    def topology(self) -> CompiledNet:
+        """The grid under the present switch and branch states."""
+        return self._net
+
+    @property
+    def v(self) -> ComplexArray:
+        """Complex voltage [node] [pu]; 0 on dark nodes, NaN after divergence."""
+        return self._v
+
+    @property
+    def vm(self) -> FloatArray:
+        """Voltage magnitude [node] [pu]."""
+        return np.abs(self._v)
+
+    @property
+    def va(self) -> FloatArray:
+        """Voltage angle [node] [rad]."""
+        return np.angle(self._v)
+
+    def _read(self) -> tuple[FloatArray, FloatArray, IntArray]:
+        return np.ascontiguousarray(self._v.real[:, None]), np.ascontiguousarray(self._v.imag[:, None]), \
+            self._slots[:, None]
+
+    @property
+    def flows(self) -> Flows:
+        """Power entering each branch at both ends [branch]."""
+        if self._flows is None:
+            read = self._reader.flows(*self._read())
+            self._flows = Flows(read.p_from_mw[:, 0], read.q_from_mvar[:, 0], read.p_to_mw[:, 0], read.q_to_mvar[:, 0])
+        return self._flows
+
+    @property
+    def p_from_mw(self) -> FloatArray:
+        """Active power entering each branch at its from end [branch] [MW]."""
+        return self.flows.p_from_mw
+
+    @property
+    def q_from_mvar(self) -> FloatArray:
+        """Reactive power entering each branch at its from end [branch] [Mvar]."""
+        return self.flows.q_from_mvar
+
+    @property
+    def loading_percent(self) -> FloatArray:
+        """Loading [branch] [%], as pandapower defines it."""
+        return self._reader.loading_percent(*self._read())[:, 0]
+
+    @property
+    def loss_mw(self) -> float:
+        """Losses in branches and shunts [MW], from branch flows."""
+        return float(self._reader.loss_mw(*self._read())[0])
+
+    @property
+    def slack_p_mw(self) -> float:
+        """Active power drawn from all roots [MW]."""
+        return float(self.root_mva.real.sum())
+
+    @property
+    def slack_q_mvar(self) -> float:
+        """Reactive power drawn from all roots [Mvar]."""
+        return float(self.root_mva.imag.sum())
+
+    @property
+    def root_mva(self) -> ComplexArray:
+        """Complex power drawn from each electrical root [MVA], in the order of their nodes."""
+        p, q = self._reader.into_grid(*self._read())
+        own = np.zeros(self.n_nodes, dtype=np.complex128)
+        np.add.at(own, self._net.rep, self._power(np.abs(self._v)))
+        return np.asarray(p[:, 0] + 1j * q[:, 0] - own[np.unique(self._net.rep[self._net.roots])])
+
+    @property
+    def gen_q_mvar(self) -> FloatArray:
+        """Reactive power of each generator [Mvar]; generators that share a node share it evenly."""
+        net, gens = self._net, self._net.elements["gen"]
+        flows = self.flows
+        s = np.zeros(net.n_nodes)
+        np.add.at(s, net.rep[net.branch_from], flows.q_from_mvar)
+        np.add.at(s, net.rep[net.branch_to], flows.q_to_mvar)
+        shunt = np.where(net.live, net.shunt_y.imag, 0.0)
+        np.add.at(s, net.rep, -shunt * np.abs(self._v) ** 2 * net.base_mva - self._power(np.abs(self._v)).imag)
+        free = self._gen_on.copy()
+        free[list(self._held)] = False
+        count = np.bincount(net.rep[gens.node[free]], minlength=net.n_nodes)
+        q = np.where(free, s[net.rep[gens.node]] / np.maximum(count[net.rep[gens.node]], 1), 0.0)
+        for row, value in self._held.items():
+            q[row] = value
+        return q
+
+    def export(self, feeder: int = 0) -> Any:
+        """Return a pandapower net in the present state."""
+        del feeder
+        net, gens = self._net, self._net.elements["gen"]
+        vm = np.where(np.isfinite(self._v), np.abs(self._v), 1.0)
+        s = self._power(vm).copy()
+        dispatched = np.where(self._gen_on, self._p_gen, 0.0)
+        dispatched[list(self._held)] = 0.0
+        np.add.at(s, gens.node, -dispatched)
+        taps = {i: int(t.positions[0] + self._slots[i]) for i, t in enumerate(net.taps) if len(t.positions) > 1}
+        out = reference.export(net, s.real, s.imag, self._root_v, taps)
+        on = self._gen_on.copy()
+        on[list(self._held)] = False
+        out.gen["in_service"] = on
+        out.gen["scaling"] = 1.0
+        out.gen["p_mw"] = self._p_gen
+        free = ~np.isin(gens.node, net.roots)
+        out.gen.loc[gens.index[free], "vm_pu"] = self._vm_gen[free]
+        return out

@@ -1,0 +1,1 @@
+"""The transmission system: grid, machines, balance, disturbances."""

@@ -1,0 +1,147 @@
+import numpy as np
+import pytest
+
+from controllers.distributed.balance import CellAgents
+from controllers.distributed.delivery import ShareActive
+from controllers.specimen import small_feeder
+from sims.comms.message import Message
+
+CELL_1 = ("dso_1.i4", "dso_1.i8")
+CELL_2 = ("dso_2.i15",)
+NAMES = (*small_feeder().agents, *CELL_1, *CELL_2)
+
+
+class Cells:
+    """Two cells with an imbalance each; what the agents have their feeders deliver changes the tie flow."""
+
+    def __init__(self, town, imbalance, capacity=((300, 300), (100, 100), (500, 500)), with_areas=False, **kwargs):
+        classes = {name: [CellAgents] for name in (*CELL_1, *CELL_2)}
+        if with_areas:
+            classes |= {name: [ShareActive] for name in small_feeder().agents}
+        names = tuple(classes)
+        self.town = town(classes, sites=names, roles=dict.fromkeys(names, "agent"), **kwargs)
+        self.imbalance, self.capacity, self.with_areas = imbalance, capacity, with_areas
+        self.given = dict.fromkeys((*CELL_1, *CELL_2), 0.0)
+        self.ties = []
+
+    def minute(self, now_ms):
+        for _, m in self.town.mail:
+            if m.topic == "share/p" and m.sender in self.given:
+                self.given[m.sender] = float(m.values["amount"])
+        mail = []
+        if self.with_areas and self.town.physics is not None:
+            world = self.town.physics
+            world.solve()
+            mail += [world.own(a, now_ms) for a in range(4)]
+            if now_ms % 900_000 == 0:
+                mail += [world.secondary(n, now_ms) for n in range(2, 8)]
+        for name, (up, down) in zip((*CELL_1, *CELL_2), self.capacity, strict=True):
+            if now_ms == 0 and up:
+                mail.append(Message(f"{name}.f.a0", name, "capacity/p", {"capacity": np.array([up, down], float)}))
+        self.ties.append([])
+        for cell, members, schedule in ((0, CELL_1, 100.0), (1, CELL_2, -100.0)):
+            tie = schedule - self.imbalance(cell, now_ms) + sum(self.given[m] for m in members)
+            self.ties[-1].append(tie - schedule)
+            for name in members:
+                values = {"cell": cell, "f_hz": 50.0, "p_tie_mw": tie, "p_sched_mw": schedule}
+                mail.append(Message("tso", name, "tie", values, sent_ms=now_ms))
+        return mail
+
+    def run(self, minutes):
+        self.town.run(minutes * 60_000, self.minute)
+        return np.array(self.ties)
+
+
+def test_a_step_is_restored_by_both_agents_pro_rata_of_capacity(town):
+    cells = Cells(town, lambda cell, now_ms: 200.0 if cell == 0 and now_ms >= 300_000 else 0.0, settings={"net_mw": 0})
+    errors = cells.run(40)
+    assert abs(errors[-1]).max() < 4.0
+    assert errors[:, 0].min() == pytest.approx(-200.0)
+    assert errors[:, 0].max() < 30.0, "hardly any overshoot at a cycle of half T_i"
+    assert cells.given["dso_1.i4"] == pytest.approx(150.0, abs=4)
+    assert cells.given["dso_1.i8"] == pytest.approx(50.0, abs=2)
+    assert cells.given["dso_2.i15"] == 0.0, "restored inside the disturbed cell alone"
+
+
+def test_demand_stops_at_the_capacity_and_comes_back_at_once(town):
+    cells = Cells(town, lambda cell, now_ms: 900.0 if cell == 0 and now_ms < 3_600_000 else 0.0, settings={"net_mw": 0})
+    cells.run(60)
+    assert cells.given["dso_1.i4"] + cells.given["dso_1.i8"] == pytest.approx(400.0, abs=5)
+    errors = cells.run(75)
+    assert abs(errors[-1]).max() < 4.0, "no wind-up over the hour"
+
+
+def test_an_agent_without_measurements_is_carried_along(town):
+    cells = Cells(town, lambda cell, now_ms: 200.0 if cell == 0 else 0.0, settings={"net_mw": 0})
+    minute = cells.minute
+    cells.minute = lambda now_ms: [m for m in minute(now_ms) if not (m.topic == "tie" and m.receiver == "dso_1.i8")]
+    errors = cells.run(60)
+    assert abs(errors[-1]).max() < 5.0
+    assert cells.given["dso_1.i8"] == pytest.approx(50.0, abs=4)
+
+
+def test_opposite_imbalances_are_netted_and_nothing_is_activated_for_long(town):
+    size = {0: 80.0, 1: -60.0}
+    cells = Cells(town, lambda cell, now_ms: size[cell])
+    cells.run(12)
+    agents = {c.site.name: c for c in cells.town.of(CellAgents)}
+    a, b = agents["dso_1.i4"], agents["dso_2.i15"]
+    assert a.shift_mw < 0 < b.shift_mw
+    assert a.shift_mw == pytest.approx(-b.shift_mw)
+    assert agents["dso_1.i8"].shift_mw == pytest.approx(a.shift_mw), "the whole cell knows its new schedule"
+    assert abs(a.shift_mw) <= 60.0 + 2
+    activated = sum(abs(v) for v in cells.given.values())
+    assert activated < 80.0, "without netting 140 MW are activated"
+
+
+def test_equal_imbalances_are_not_netted(town):
+    cells = Cells(town, lambda cell, now_ms: 80.0)
+    cells.run(15)
+    assert all(c.shift_mw == 0 for c in cells.town.of(CellAgents))
+    assert [m for _, m in cells.town.mail if m.topic == "net/request"]
+
+
+def test_tie_capacity_limits_a_deal(town):
+    size = {0: -250.0, 1: 250.0}  # cell 1 has too much and already exports 100 of 300 MW
+    cells = Cells(town, lambda cell, now_ms: size[cell])
+    cells.run(14)
+    shift = next(c.shift_mw for c in cells.town.of(CellAgents) if c.site.name == "dso_1.i4")
+    assert 0 < shift <= 200.0 + 1e-6
+
+
+def test_deals_end_together(town):
+    size = {0: 80.0, 1: -80.0}
+    cells = Cells(town, lambda cell, now_ms: size[cell] if now_ms < 600_000 else 0.0)
+    cells.run(60)
+    assert all(c.shift_mw == 0 for c in cells.town.of(CellAgents))
+    assert all(not c.ledger.sales and not c.ledger.purchases for c in cells.town.of(CellAgents))
+    assert abs(np.array(cells.ties)[-1]).max() < 4.0
+
+
+def test_balanced_cells_stay_silent(town):
+    cells = Cells(town, lambda cell, now_ms: 0.5)
+    cells.run(30)
+    assert not cells.town.mail
+
+
+def test_areas_deliver_storage_first_then_hold_back_generation(town, physics):
+    world = physics(pv_mw=1.0)
+    cells = Cells(town, lambda cell, now_ms: -6.0 if cell == 0 else 0.0, capacity=((0, 0), (0, 0), (0, 0)),
+                  with_areas=True, physics=world, settings={"net_mw": 0, "deadband_mw": 0.2})
+    cells.run(40)
+    kind = world.feeder.devices.kind
+    storage, pv = kind == "storage", kind == "pv"
+    assert np.allclose(world.p_set[storage], -0.5), "all six charge"
+    assert -np.minimum(world.p_max[pv], 1.0).sum() + 6.0 == pytest.approx(3.0, abs=0.4)
+    assert not cells.town.refused
+    assert {m.topic for _, m in cells.town.commands} == {"command/balance_cell"}
+
+
+def test_an_empty_storage_is_no_capacity(town, physics):
+    world = physics(pv_mw=0.0)
+    cells = Cells(town, lambda cell, now_ms: 3.0 if cell == 0 else 0.0, capacity=((0, 0), (0, 0), (0, 0)),
+                  with_areas=True, physics=world, settings={"net_mw": 0, "deadband_mw": 0.2})
+    cells.run(70)
+    # half of 1 MWh each at 0.5 MW lasts 48 minutes down to a tenth
+    for c in cells.town.of(ShareActive):
+        assert c.tree.own[0] == pytest.approx(c.ev_mw)

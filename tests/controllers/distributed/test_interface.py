@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize_scalar
+
+from controllers.distributed.admm import Agreement, DistributionSide, TransmissionSide
+from controllers.distributed.interface import AdmmInterface, ShareReactive
+from controllers.specimen import small_feeder
+from controllers.tso.admm import AdmmTso
+from sims.comms.message import Message
+
+
+@pytest.mark.parametrize("u_set", [1.0, 1.03, 0.9])
+def test_two_sides_agree_on_the_common_optimum(u_set):
+    measured = np.array([0.3, -0.1, 0.99])
+    t = TransmissionSide(measured, u_set, 0.02)
+    d = DistributionSide(0.3, -0.1, 0.25)
+    at_t, at_d = Agreement(measured.copy()), Agreement(measured.copy())
+    for _ in range(300):
+        x_t, x_d = t.wish(at_t), d.wish(at_d)
+        at_t.advance(x_t, x_d)
+        at_d.advance(x_d, x_t)
+        assert at_t.reached == at_d.reached
+        if at_t.reached:
+            break
+    assert at_t.reached
+    assert at_t.rounds < 150
+
+    def cost(q):
+        u = 0.99 + 0.02 * (q + 0.1)
+        return 0.5 * ((u - u_set) / 0.01) ** 2 + 0.5 * 0.05 * ((q + 0.1) / 0.25) ** 2
+
+    best = minimize_scalar(cost, bounds=(-0.35, 0.15), method="bounded", options={"xatol": 1e-9}).x
+    assert at_t.z[1] == pytest.approx(best, abs=2e-3)
+    assert at_t.z[0] == pytest.approx(0.3, abs=1e-3)
+    assert at_t.z[2] == pytest.approx(0.99 + 0.02 * (at_t.z[1] + 0.1), abs=1e-3)
+    assert np.allclose(at_t.z, at_d.z)
+    assert np.allclose(at_t.multiplier, -at_d.multiplier)
+
+
+NAMES = (*small_feeder().agents, "dso_1.i4", "tso")
+
+
+def build(town, physics, **kwargs):
+    roles = {name: "agent" for name in NAMES[:-1]} | {"tso": "tso"}
+    classes = {name: [ShareReactive] for name in NAMES[:4]} | {"dso_1.i4": [AdmmInterface], "tso": [AdmmTso]}
+    return town(classes, stage=3, physics=physics, sites=NAMES, roles=roles, **kwargs)
+
+
+def minute(world, u_0=0.985, lines=6000.0):
+    def measure(now_ms):
+        world.solve()
+        s = world.root_s
+        u = u_0 + s.imag / lines
+        values = {"v_pu": u, "v_set_pu": 1.0, "p_mw": s.real, "q_mvar": s.imag, "tap_pos": 0.0, "loading_percent": 20.0}
+        return [
+            *[world.own(a, now_ms) for a in range(4)], world.primary(now_ms),
+            Message("dso_1.i4", "dso_1.i4", "interface", values, sent_ms=now_ms),
+            Message("dso_1.i4", "tso", "interface", values, sent_ms=now_ms),
+        ]
+    return measure
+
+
+def test_low_voltage_upstream_is_answered_with_reactive_power_from_all_areas(town, physics):
+    world = physics(v0=1.0, load_mw=0.8, load_mvar=0.2)
+    before = world.root_s.imag
+    agents = build(town, world)
+    agents.run(1_800_000, minute(world))
+    tso, = agents.of(AdmmTso)
+    interface, = agents.of(AdmmInterface)
+    assert "dso_1.i4" in tso.agreed
+    assert interface.target_mvar > before + 0.5
+    assert world.root_s.imag == pytest.approx(interface.target_mvar, abs=0.15)
+    pv = world.feeder.devices.kind == "pv"
+    assert (world.q_set[pv] > 0).all()
+    assert np.ptp(world.q_set[pv]) < 1e-9, "equal devices give equal shares"
+    assert not agents.refused
+    assert {m.topic for _, m in agents.commands} == {"command/support_tso_voltage"}
+
+
+def test_nothing_is_negotiated_while_the_wish_is_met(town, physics):
+    world = physics()
+    agents = build(town, world)
+    agents.run(900_000, minute(world, u_0=1.001))
+    assert not [m for _, m in agents.mail if m.topic == "admm"]
+    assert not agents.commands
+
+
+def test_own_voltage_comes_before_the_tsos(town, physics):
+    world = physics(v0=1.06, load_mw=0.0, load_mvar=0.0)
+    agents = build(town, world)
+    agents.run(900_000, minute(world))
+    assert not agents.commands
+
+
+def test_capacity_is_summed_up_the_tree(town, physics):
+    agents = build(town, physics())
+    agents.run(300_000, minute(physics(), u_0=1.0))
+    interface, = agents.of(AdmmInterface)
+    # 6 x (0.66 PV + 0.165 storage) Mvar
+    assert interface.capacity == {"dso_1.f03.a0": pytest.approx(6 * 0.825)}
+    assert interface.reach_mvar == pytest.approx(4.95)
+
+
+def test_a_lost_letter_ends_one_negotiation_and_the_next_succeeds(town, physics):
+    world = physics()
+    agents = build(town, world)
+    agents.lost = lambda m: m.topic == "admm" and m.sender == "dso_1.i4" and agents.now_ms < 200_000 and (
+        int(m.values["round"]) == 4)
+    agents.run(290_000, minute(world))
+    assert not agents.of(AdmmTso)[0].agreed
+    agents.run(700_000, minute(world))
+    assert agents.of(AdmmTso)[0].agreed
+
+
+def test_without_new_agreements_the_support_ends(town, physics):
+    world = physics()
+    agents = build(town, world, settings={"agreement_s": 900})
+    agents.run(900_000, minute(world))
+    assert world.q_set.any()
+    agents.lost = lambda m: m.topic == "admm"
+    agents.run(2_400_000, minute(world))
+    assert np.allclose(world.q_set, 0.0)

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from controllers.distributed.consensus import integrator_bound
+from controllers.distributed.voltage import ConsensusVoltVar
+
+
+def minute(world):
+    def measure(now_ms):
+        world.solve()
+        mail = [world.own(a, now_ms) for a in range(4)]
+        if now_ms % 900_000 == 0:
+            mail += [world.secondary(n, now_ms) for n in range(2, 8)]
+        return mail
+    return measure
+
+
+@pytest.mark.parametrize(("v0", "pv", "load", "sign"), [(1.035, 1.6, 0.1, -1), (0.97, 0.0, 1.6, 1)])
+def test_one_ratio_brings_the_worst_voltage_inside_the_guard(town, physics, v0, pv, load, sign):
+    world = physics(v0=v0, pv_mw=pv, load_mw=load)
+    outside = world.v[2:].max() > 1.042 or world.v[2:].min() < 0.958
+    assert outside
+    agents = town([ConsensusVoltVar], physics=world)
+    agents.run(3_600_000, minute(world))
+    assert world.v[2:].max() < 1.0425
+    assert world.v[2:].min() > 0.9575
+    ratios = np.array([c.ratio.value for c in agents.of(ConsensusVoltVar)])
+    assert (np.sign(ratios) == sign).all()
+    assert np.ptp(ratios) < 0.06
+    assert not agents.refused
+    assert {m.topic for _, m in agents.commands} == {"command/control_voltage"}
+
+
+def test_silent_inside_the_band_and_after_release(town, physics):
+    world = physics(v0=1.035, pv_mw=1.6, load_mw=0.1)
+    agents = town([ConsensusVoltVar], physics=world)
+    agents.run(1_800_000, minute(world))
+    assert agents.mail
+    world.v0 = 1.0
+    agents.run(3_600_000 + 1_800_000, minute(world))
+    before = len(agents.mail)
+    agents.run(2 * 3_600_000, minute(world))
+    assert len(agents.mail) == before
+    assert all(c.ratio.value == 0 for c in agents.of(ConsensusVoltVar))
+    last = [m for _, m in agents.commands][-1]
+    assert np.all(last.values["q_set_mvar"] == 0)
+    assert last.ttl_ms == 60_000, "a zero set-point that goes out by itself: the own law takes over"
+
+
+def test_inverters_keep_their_apparent_power(town, physics):
+    world = physics(v0=1.07, pv_mw=2.0, load_mw=0.0)
+    agents = town([ConsensusVoltVar], physics=world)
+    agents.run(3_600_000, minute(world))
+    pv = world.feeder.devices.kind == "pv"
+    # s = 1.1 p leaves sqrt(1.1^2 - 1) = 0.458 p, VDE-AR-N 4110 stops at 0.33 p: 0.66 Mvar of 2 MW
+    assert np.allclose(world.q_set[pv], -0.66, atol=1e-9)
+    ev = world.feeder.devices.kind == "ev"
+    assert not world.q_set[ev].any()
+
+
+@pytest.mark.parametrize("factor", [0.35, 0.95])
+def test_settles_below_the_bound_for_two_rounds_of_delay(town, physics, factor):
+    world = physics(v0=1.033, pv_mw=1.6, load_mw=0.1)
+    gain = factor * integrator_bound(2)
+    agents = town([ConsensusVoltVar], physics=world, delay_ms=59_000, settings={"loop_gain": gain})
+    swings = []
+
+    def measure(now_ms):
+        mail = minute(world)(now_ms)
+        swings.append(world.v[2:].max())
+        return mail
+
+    agents.run(3 * 3_600_000, measure, tick_ms=1000)
+    late = np.ptp(swings[-60:])
+    assert late < 1e-3
+    assert max(swings[-60:]) < 1.0425
+
+
+def test_dark_area_pushes_nothing(town, physics):
+    world = physics(v0=1.0)
+    agents = town([ConsensusVoltVar], physics=world)
+    world.closed[0] = False
+    agents.run(600_000, minute(world))
+    assert not agents.mail

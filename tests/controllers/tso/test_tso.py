@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from controllers.contract import Site
+from controllers.specimen import small_belief
+from controllers.tso.afrr import Afrr
+from controllers.tso.emergency import EmergencyCall
+from controllers.tso.schedule import Schedule
+from controllers.tso.voltage import VoltageWish
+from sims.comms.message import Message
+
+
+def site(**settings):
+    return Site("tso", "tso", frozenset({"balance_cell"}), small_belief(), (), 60_000, np.random.default_rng(1), settings)
+
+
+def tie(now_s, p_tie, f_hz=(50.0, 50.0), p_sched=(100.0, -100.0)):
+    values = {"cell": np.arange(2), "f_hz": np.array(f_hz), "p_tie_mw": np.array(p_tie), "p_sched_mw": np.array(p_sched)}
+    return Message("tso", "tso", "tie", values, sent_ms=int(now_s * 1000))
+
+
+def test_error_by_hand_and_shares_by_reserve():
+    afrr = Afrr(site(k_p=0.5))
+    out = afrr.decide(0.0, [tie(0.0, (40.0, -100.0), (49.9, 50.0))])
+    # ACE = (40 - 100) + 700 * (-0.1) = -130 -> +65 MW, three quarters to the station with 300 of 400 MW
+    assert {m.receiver: m.values["p_delta_mw"] for m in out} == {
+        "gen.GENROU_1": pytest.approx(48.75), "gen.GENROU_2": pytest.approx(16.25),
+    }
+    assert all(m.topic == "command/balance_cell" for m in out)
+
+
+def closed_loop(afrr, imbalance_mw, steps, start=0):
+    """Cell 1 lacks `imbalance_mw`; stations follow at once."""
+    given = {g.address: 0.0 for g in small_belief().generators}
+    errors = []
+    for k in range(start, start + steps):
+        p_tie = 100.0 - imbalance_mw + given["gen.GENROU_1"] + given["gen.GENROU_2"]
+        errors.append(p_tie - 100.0)
+        for m in afrr.decide(k * 60.0, [tie(k * 60.0, (p_tie, -100.0))]):
+            given[m.receiver] = m.values["p_delta_mw"]
+    return errors, given
+
+
+def test_restores_a_cell_and_leaves_the_other_alone():
+    errors, given = closed_loop(Afrr(site()), 200.0, 40)
+    assert abs(errors[-1]) < 2.0
+    assert given["gen.GENROU_3"] == 0.0
+
+
+def test_limited_to_the_reserve_without_windup():
+    afrr = Afrr(site())
+    _, given = closed_loop(afrr, 900.0, 60)
+    assert given["gen.GENROU_1"] + given["gen.GENROU_2"] == pytest.approx(400.0)
+    errors, _ = closed_loop(afrr, 0.0, 8, start=60)
+    assert abs(errors[-1]) < 30.0, "an hour of saturation is forgotten within minutes"
+
+
+def test_off_in_cells_the_dso_balances():
+    errors, given = closed_loop(Afrr(site(cells_held_by_dso=[1])), 200.0, 10)
+    assert errors[-1] == pytest.approx(-200.0)
+    assert not any(given.values())
+
+
+def test_an_old_measurement_that_comes_late_moves_nothing():
+    afrr = Afrr(site())
+    afrr.decide(60.0, [tie(60.0, (40.0, -100.0))])
+    before = dict(afrr.integral_mw)
+    assert not afrr.decide(120.0, [tie(0.0, (400.0, -100.0))])
+    assert afrr.integral_mw == before
+
+
+def test_orders_are_renewed_before_they_expire():
+    afrr = Afrr(site(ttl_s=240))
+    afrr.integral_mw[1] = 50.0
+    times = [k * 60 for k in range(20) if afrr.decide(k * 60.0, [tie(k * 60.0, (100.0, -100.0))])]
+    assert np.diff(times).max() <= 180
+
+
+def test_schedule_by_step_and_name():
+    wishes = Schedule({"a": [1.0, 1.02], "b": 0.99}, 900.0, 1.01)
+    assert [wishes.at("a", t) for t in (0, 899, 900, 1800)] == [1.0, 1.0, 1.02, 1.0]
+    assert wishes.at("b", 5000) == 0.99
+    assert wishes.at("c", 0) == 1.01
+    assert Schedule(None, 900.0, 1.01).at("c", 0) == 1.01
+
+
+def test_wishes_are_sent_on_change_and_renewed():
+    wish = VoltageWish(site(u_set_pu=[1.0, 1.0, 1.03], renew_s=3600))
+    sent = {t: wish.decide(float(t), []) for t in range(0, 4500, 300)}
+    assert {(m.receiver, m.values["v_set_pu"]) for m in sent[0]} == {
+        ("dso_1.dms", 1.0), ("dso_1.i4", 1.0), ("dso_1.i8", 1.0),
+    }
+    assert not sent[900]
+    assert {m.values["v_set_pu"] for m in sent[1800]} == {1.03}
+    assert {m.values["v_set_pu"] for m in sent[2700]} == {1.0}
+
+
+def interface(loading=50.0, v_pu=1.0, p_mw=10.0):
+    values = {"v_pu": v_pu, "p_mw": p_mw, "q_mvar": 0.0, "loading_percent": loading}
+    return Message("dso_1.i4", "tso", "interface", values)
+
+
+def test_a_lasting_violation_is_answered_by_a_call_to_people():
+    call = EmergencyCall(site())
+    sent = {t: call.decide(float(t), [interface(loading=120.0)]) for t in range(0, 3600, 60)}
+    calls = [t for t, out in sent.items() if out]
+    assert calls == [600, 2400]
+    message = sent[600][0]
+    assert (message.receiver, message.topic) == ("dso_1.crew", "request")
+    assert message.values["relief_mw"] == pytest.approx(-8.0), "20 % of 40 MVA less export"
+    assert not message.topic.startswith("command/")
+
+
+def test_a_passing_violation_is_not():
+    call = EmergencyCall(site())
+    for t in range(0, 3600, 60):
+        loading = 120.0 if t % 600 else 80.0
+        assert not call.decide(float(t), [interface(loading=loading)])
+
+
+def test_low_voltage_calls_too():
+    call = EmergencyCall(site(v_band_pu=(0.95, 1.05)))
+    sent = [call.decide(float(t), [interface(v_pu=0.94)]) for t in range(0, 700, 60)]
+    assert sent[10][0].values["quantity"] == "v_pu"

@@ -1,0 +1,83 @@
+"""What the README shows has to work as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gridseam as gs
+from controllers.belief import Belief
+from controllers.loading import load_class
+from controllers.responsibility import FROM_STAGE
+from controllers.specimen import small_feeder
+from scenarios.load import load
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+
+
+def block(language, containing):
+    return next(text for kind, text in BLOCKS if kind == language and containing in text)
+
+
+def test_the_controller_halves_the_plants_where_the_voltage_is_high(tmp_path):
+    text = block("python", "class Mine")
+    assert len([line for line in text.splitlines() if line.strip()]) < 20
+    (tmp_path / "mine.py").write_text(text)
+    feeder = small_feeder()
+    site = gs.Site("dso_1.dms", "dms", frozenset({"manage_congestion"}), Belief((feeder,)), (), 300_000,
+                   np.random.default_rng(0))  # fmt: skip
+    mine = load_class("./mine.py:Mine", tmp_path)(site)
+    high, fine = (
+        gs.Message(f"{feeder.name}.s{node}", site.name, "secondary", {"node": node, "v_pu": v_pu})
+        for node, v_pu in ((3, 1.06), (4, 1.04))
+    )
+    (order,) = mine.decide(0.0, [high, fine])
+    assert (order.receiver, order.topic) == (f"{feeder.name}.s3", "command/manage_congestion")
+    plants = order.values["device"].tolist()
+    rows = [int(np.flatnonzero(feeder.devices.index == p)[0]) for p in plants]
+    assert {feeder.devices.kind[r] for r in rows} == {"pv"}
+    assert {int(feeder.devices.node[r]) for r in rows} == {3}
+    assert order.values["p_max_mw"].tolist() == [1.0]
+
+
+def test_the_scenario_takes_the_controller(tmp_path):
+    (tmp_path / "mine.py").write_text(block("python", "class Mine"))
+    scenario = (ROOT / "scenarios" / "library" / "three_cells.yaml").read_text()
+    lines = [line for line in scenario.splitlines() if not line.startswith("controllers:")]
+    (tmp_path / "own.yaml").write_text("\n".join(lines) + "\n" + block("yaml", "controllers:"))
+    assert load(tmp_path / "own.yaml").controllers[0].use == "./mine.py:Mine"
+
+
+def test_every_name_the_python_example_uses_is_offered():
+    text = block("python", "gs.compare")
+    compile(text, "README", "exec")
+    assert set(re.findall(r"\bgs\.(\w+)", README)) <= set(gs.__all__)
+
+
+@pytest.mark.parametrize("line", [x for x in block("sh", "gridseam list").splitlines() if x.startswith("gridseam")])
+def test_every_command_shown_exists(line):
+    import shlex
+
+    from typer.main import get_command
+
+    from gridseam.cli import app
+
+    words = shlex.split(line.partition("#")[0].partition(">")[0])[1:]
+    command = get_command(app).commands[words[0]]
+    known = {option for parameter in command.params for option in parameter.opts}
+    assert {w for w in words[1:] if w.startswith("-")} <= known
+
+
+def test_every_linked_file_exists():
+    for document in ("README.md", "CONTRIBUTING.md", "docs/nomenclature.md"):
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
+            assert (ROOT / document).parent.joinpath(target).exists(), target
+
+
+def test_the_nomenclature_states_the_stage_of_every_duty():
+    text = (ROOT / "docs" / "nomenclature.md").read_text()
+    for duty, stage in FROM_STAGE.items():
+        assert f"`{duty}` {stage}" in text

@@ -1,0 +1,153 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results.layout import Kind, Quantity, action_table, alarm_table, message_table
+from results.recorder import Recorder, RunWriter, Tap
+from results.runfile import Run
+from sims.core.errors import ModelError
+from sims.core.harness import Harness
+from sims.core.orders import Action
+from sims.core.ports import Inputs, Ports, Step
+
+VM, P = Quantity("vm_pu", "1", "voltage"), Quantity("p_mw", "MW", "power")
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> RunWriter:
+    return RunWriter(
+        tmp_path / "r.h5", attrs={"title": "t"}, start_iso="2026-01-01",
+        kinds=[Kind("bus", ["a", "b", "c"], [VM], every_ms=60_000), Kind("feeder", ["f", "g"], [P], every_ms=120_000)],
+        events=[
+            action_table({"actor": ["dms"]}), alarm_table({"kind": ["v"]}),
+            message_table(["x", "y"], ["t"], ["delivered"]),
+                ],
+    )  # fmt: skip
+
+
+TAPS = [
+    Tap("vm", "bus", "vm_pu", {"north": np.array([2, 0]), "south": np.array([1])}),
+    Tap("p", "feeder", "p_mw", {"north": None}),
+]
+
+
+def test_rows_are_gathered_from_their_sources_at_their_own_pace(writer: RunWriter) -> None:
+    seen: list[int] = []
+    recorder = Recorder(writer, TAPS, progress=seen.append)
+    assert recorder.ports.reads == ("vm", "p")
+    for k in range(4):
+        inputs = {
+            "vm": {"north": np.array([1.0, 2.0]) + k, "south": np.array([9.0])},
+            "p": {"north": np.array([5.0, 6.0]) * k},
+        }
+        assert recorder.step(k * 60_000, inputs).next_ms == (k + 1) * 60_000
+    recorder.finish()
+    writer.close()
+    with Run(writer.path) as run:
+        np.testing.assert_array_equal(run.values("bus", "vm_pu"), [[2 + k, 9, 1 + k] for k in range(4)])
+        np.testing.assert_array_equal(run.seconds("feeder"), [0, 120])
+        np.testing.assert_array_equal(run.values("feeder", "p_mw"), [[0, 0], [10, 12]])
+    assert seen == [0, 60_000, 120_000, 180_000]
+
+
+def test_a_source_that_has_said_nothing_leaves_a_gap(writer: RunWriter) -> None:
+    recorder = Recorder(writer, TAPS)
+    recorder.step(0, {"vm": {"south": np.array([9.0])}})
+    recorder.finish()
+    writer.close()
+    with Run(writer.path) as run:
+        np.testing.assert_array_equal(run.values("bus", "vm_pu"), [[np.nan, 9, np.nan]])
+        assert np.isnan(run.values("feeder", "p_mw")).all()
+
+
+def test_stepped_twice_at_an_instant_the_later_values_count(writer: RunWriter) -> None:
+    recorder = Recorder(writer, TAPS)
+    for value in (1.0, 3.0):
+        recorder.step(0, {"vm": {"south": np.array([value])}})
+    recorder.step(30_000, {"vm": {"south": np.array([7.0])}})  # an event came between two rows
+    recorder.finish()
+    writer.close()
+    with Run(writer.path) as run:
+        assert run.seconds("bus").tolist() == [0]
+        assert run.values("bus", "vm_pu")[0, 1] == 3.0
+
+
+def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
+    recorder = Recorder(writer, TAPS)
+    assert recorder.ports.hears == ("actions", "alarms", "messages")
+    batch = {
+        "sender": np.array([0, 1]), "receiver": np.array([1, 0]), "topic": np.array([0, 0]),
+        "sent_ms": np.array([1.0, 2.0]),
+        "arrived_ms": np.array([4.0, np.nan]), "size_bytes": np.array([85, 85]), "hops": np.array([2, 1], np.int16),
+        "fate": np.array([0, 0], np.int8),
+    }  # fmt: skip
+    recorder.step(1_500, {
+        "actions": {"host": [Action(1_500, "dms", "observe", "f", "p_max_mw", 2.0, 4, "no")]},
+        "alarms": {"dso": [(1_500, "f", "v", "too high", 1.12), {"text": "plain"}]},
+        "messages": {"net": [batch, {k: v[:0] for k, v in batch.items()}]},
+    })  # fmt: skip
+    recorder.finish()
+    writer.close()
+    with Run(writer.path) as run:
+        assert run.actions.refused.values[0] == "no"
+        assert run.actions["count"].values[0] == 4
+        assert list(run.alarms.text.values) == ["too high", "plain"]
+        assert list(run.alarms.t_ms.values) == [1_500, 1_500]  # when it came, where it does not say
+        assert run.alarms.value.values[0] == 1.12
+        assert np.isnan(run.alarms.value.values[1])
+        assert list(run.messages.sender.values) == ["x", "y"]
+        assert run.messages.arrived_ms.values[0] == 4.0
+
+
+def test_an_array_of_the_wrong_length_is_named(writer: RunWriter) -> None:
+    recorder = Recorder(writer, TAPS)
+    with writer, pytest.raises(ModelError, match=r"port 'vm' of north has shape \(3,\); bus.vm_pu takes 2 values"):
+        recorder.step(0, {"vm": {"north": np.ones(3)}})
+
+
+@pytest.mark.parametrize(
+    ("tap", "text"),
+    [
+        (Tap("vm", "node", "vm_pu", {}), "no kind 'node'"),
+        (Tap("vm", "bus", "va_deg", {}), "no quantity 'va_deg'"),
+        (Tap("vm", "bus", "vm_pu", {"n": np.array([3])}), "indices of 'n' leave the 3 labels of 'bus'"),
+    ],
+)
+def test_a_tap_that_leads_nowhere_is_refused(writer: RunWriter, tap: Tap, text: str) -> None:
+    with writer, pytest.raises(ModelError, match=text):
+        Recorder(writer, [tap])
+
+
+class Source:
+    """Writes its step number, and tells an act on every third."""
+
+    ports = Ports(writes=("vm",), tells=("actions",))
+
+    def step(self, now_ms: int, inputs: Inputs) -> Step:
+        k = now_ms // 20_000
+        out: dict[str, object] = {"vm": np.full(3, float(k))}
+        if k % 3 == 1:
+            out["actions"] = [Action(now_ms, "dms", "observe", "f", "q", float(k))]
+        return Step(now_ms + 20_000, out)
+
+    def get_state(self) -> dict[str, object]:
+        return {}
+
+    def set_state(self, state: dict[str, object]) -> None:
+        pass
+
+
+def test_in_a_world_it_sees_state_at_its_pace_and_every_event_once(writer: RunWriter) -> None:
+    recorder = Recorder(writer, [Tap("vm", "bus", "vm_pu", {"source": None})], hears=("actions",))
+    with Harness() as world:
+        world.add("source", Source())
+        world.add("recorder", recorder)
+        world.connect("source", "vm", "recorder")
+        world.connect("source", "actions", "recorder")
+        world.run(300_000)
+    recorder.finish()
+    writer.close()
+    with Run(writer.path) as run:
+        np.testing.assert_array_equal(run.values("bus", "vm_pu")[:, 0], [0, 3, 6, 9, 12])
+        assert run.column("actions", "t_ms").tolist() == [20_000, 80_000, 140_000, 200_000, 260_000]

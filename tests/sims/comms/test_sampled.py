@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from sims.comms.attacks import Drop
+from sims.comms.link import LinkSpec
+from sims.comms.message import Message
+from sims.comms.network import Network
+from sims.comms.outages import Outage, RandomOutage
+from sims.comms.sampled import SampledNetwork
+from sims.comms.technology import technology
+from sims.core.errors import ScenarioError
+
+MS = 1_000_000
+
+
+def network(outages=(), **options):
+    specs = [
+        LinkSpec("sub", "primary", technology("lte450", loss=0.02)),
+        LinkSpec("primary", "dms", technology("fibre", loss=0.01)),
+        LinkSpec("dms", "tso", technology("xdsl")),
+    ]
+    return Network(["sub", "primary", "dms", "tso"], specs, seed=8, outages=outages, **options)
+
+
+def delays(net, count=20_000, **fields):
+    for i in range(count):
+        net.send(Message("sub", "dms", "m", sent_ms=i * 1000, **fields), i * 1000 * MS)
+    return np.array([m.arrived_ms - m.sent_ms for m in net.advance(10**15)])
+
+
+def test_both_modes_have_the_same_distribution():
+    exact, sampled = network(), SampledNetwork(network())
+    a, b = delays(exact), delays(sampled)
+    assert ks_2samp(a, b).pvalue > 0.01
+    assert np.quantile(b, [0.05, 0.5, 0.95]) == pytest.approx(np.quantile(a, [0.05, 0.5, 0.95]), rel=0.02)
+    # lost on neither link: .98 * .99
+    assert len(a) / 20_000 == pytest.approx(0.9702, abs=0.004)
+    assert len(b) / 20_000 == pytest.approx(0.9702, abs=0.004)
+
+
+def test_the_test_can_tell_two_distributions_apart():
+    slower = Network(["sub", "dms"], [LinkSpec("sub", "dms", technology("lte450", median_ms=35.0))])
+    assert ks_2samp(delays(network(), 5000), delays(SampledNetwork(slower), 5000)).pvalue < 1e-6
+
+
+def test_transmission_time_is_exact():
+    tech = technology("ideal", rate_bit_s=1_000_000, median_ms=12.0, p95_ms=12.0)
+    net = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", tech), LinkSpec("b", "c", tech)]))
+    net.send(Message("a", "c", "m", size_bytes=128), 0)
+    assert net.next_event_ns == 2 * (1_024_000 + 12_000_000)
+    (got,) = net.advance(net.next_event_ns)
+    assert got.arrived_ms == 26.048
+    assert net.drain_log()["hops"].tolist() == [2]
+
+
+def test_random_outages_become_loss():
+    net = SampledNetwork(network([RandomOutage.of("sub--primary", 0.9, 60_000.0)]))
+    heard = len(delays(net))
+    assert heard / 20_000 == pytest.approx(0.9 * 0.9702, abs=0.008)
+    counts = net.counts()
+    assert counts["dropped"]["link_down"] == pytest.approx(2000, rel=0.1)
+    assert counts["sent"] == counts["delivered"] + sum(counts["dropped"].values())
+
+
+def test_late_messages_expire():
+    net = SampledNetwork(network())
+    arrived = delays(net, ttl_ms=40)
+    assert arrived.max() <= 40.0
+    assert net.counts()["dropped"]["expired"] > 1000
+
+
+def test_arrivals_come_in_order_and_not_before_their_time():
+    net = SampledNetwork(network())
+    for i in range(500):
+        net.send(Message("sub", "dms", "m"), i * MS)
+    first = net.advance(250 * MS)
+    assert all(m.arrived_ms <= 250.0 for m in first)
+    both = [m.arrived_ms for m in first + net.advance(10**12)]
+    assert both == sorted(both)
+    with pytest.raises(ValueError, match="has passed"):
+        net.send(Message("sub", "dms", "m"), 0)
+    with pytest.raises(ValueError, match="did you mean dms"):
+        net.send(Message("sub", "dmss", "m"), 10**12)
+
+
+def test_snapshot_continues_bit_identical():
+    def drive(net, start, end):
+        out = []
+        for i in range(start, end):
+            net.send(Message("sub", "tso", "m", sent_ms=i), i * MS)
+            out += net.advance(i * MS)
+        return out
+
+    net, again = SampledNetwork(network()), SampledNetwork(network())
+    drive(net, 0, 300)
+    state = net.get_state()
+    again.set_state(state)
+    assert drive(net, 300, 600) == drive(again, 300, 600)
+    assert net.counts() == again.counts()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"attacks": [Drop("dms--tso", 0, 10)]}, "knows no attacks"),
+        ({"outages": [Outage("dms--tso", 0, 10)]}, "knows no scheduled outages"),
+        ({"outages": [RandomOutage("dms", 10.0, 10.0, "node")]}, "knows no failing nodes"),
+    ],
+)
+def test_what_only_the_exact_mode_can_do_is_refused(options, text):
+    with pytest.raises(ScenarioError, match=text):
+        SampledNetwork(network(**options))

@@ -1,0 +1,226 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from sims.comms.ledger import COUNTERS
+from sims.comms.link import LinkSpec
+from sims.comms.message import Message
+from sims.comms.network import Network
+from sims.comms.sampled import SampledNetwork
+from sims.comms.simulator import CommsSimulator
+from sims.comms.technology import technology
+from sims.core.clock import next_tick
+from sims.core.errors import ModelError, ScenarioError
+from sims.core.harness import Harness
+from sims.core.ports import Ports, Step, items
+
+
+def tech(ms, **overrides):
+    return technology("ideal", median_ms=ms, p95_ms=ms, **overrides)
+
+
+def network(ms=22.0, **options):
+    return Network(["sub", "dms"], [LinkSpec("sub", "dms", tech(ms))], seed=1, **options)
+
+
+class Sender:
+    """Sends `times` messages every period."""
+
+    ports = Ports(tells=("outbox",))
+
+    def __init__(self, period_ms, name="sub", receiver="dms", times=1):
+        self.period_ms, self.name, self.receiver, self.times = period_ms, name, receiver, times
+
+    def step(self, now_ms, inputs):
+        out = [Message(self.name, self.receiver, "m", {"i": i}, now_ms) for i in range(self.times)]
+        return Step(next_tick(now_ms, self.period_ms), {"outbox": out})
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+class Listener:
+    """Notes when it heard what; steps of its own come every period."""
+
+    ports = Ports(hears=("mail",))
+
+    def __init__(self, period_ms=60_000):
+        self.period_ms = period_ms
+        self.heard = []
+
+    def step(self, now_ms, inputs):
+        self.heard += [(now_ms, message) for message in items(inputs, "mail")]
+        return Step(next_tick(now_ms, self.period_ms))
+
+    def get_state(self):
+        return {}
+
+    def set_state(self, state):
+        pass
+
+
+def run(comms, until_ms, senders, listener):
+    with Harness() as world:
+        world.add("comms", comms)
+        world.add("host", listener)
+        world.connect("comms", "control", "host", "mail")
+        for i, sender in enumerate(senders):
+            world.add(f"sender_{i}", sender)
+            world.connect(f"sender_{i}", "outbox", "comms", shifted=True)
+        world.run(until_ms)
+        return {name: bridge.steps for name, bridge in world.bridges.items()}
+
+
+@pytest.mark.parametrize(("slot_ms", "tick"), [(1, 22), (10, 30), (100, 100)])
+def test_a_message_arrives_at_the_right_tick_through_mosaik(slot_ms, tick):
+    listener = Listener()
+    comms = CommsSimulator(network(), ["control"], {"dms": "control"}, slot_ms=slot_ms)
+    run(comms, 5000, [Sender(1000)], listener)
+    assert [(at, m.sent_ms, m.arrived_ms) for at, m in listener.heard] == [
+        (sent + tick, sent, sent + 22.0) for sent in range(0, 5000, 1000)
+    ]
+
+
+def test_an_arrival_between_ticks_comes_at_the_next():
+    listener = Listener()
+    comms = CommsSimulator(network(22.4), ["control"], {"dms": "control"}, slot_ms=1)
+    run(comms, 2000, [Sender(1000)], listener)
+    assert [(at, m.arrived_ms) for at, m in listener.heard] == [(23, 22.4), (1023, 1022.4)]
+
+
+def test_even_a_link_without_latency_costs_only_the_shift():
+    listener = Listener()
+    comms = CommsSimulator(network(0.0), ["control"], {"dms": "control"}, slot_ms=1)
+    run(comms, 2000, [Sender(1000)], listener)
+    assert [(at, m.arrived_ms) for at, m in listener.heard] == [(1, 0.0), (1001, 1000.0)]
+
+
+def test_a_receiver_slower_than_its_senders_loses_nothing():
+    listener = Listener(period_ms=1700)
+    net = Network(["sub", "dms", "p"], [LinkSpec("sub", "dms", tech(3.0)), LinkSpec("p", "dms", tech(30.0))])
+    comms = CommsSimulator(net, ["control"], lambda message: "control", slot_ms=10)
+    run(comms, 3000, [Sender(13, times=3), Sender(17, "p")], listener)
+    sent = 3 * len(range(0, 2990 - 3, 13)) + len(range(0, 2990 - 30, 17))
+    assert len(listener.heard) >= sent
+    assert net.counts()["sent"] - len(listener.heard) <= 3 * 3 + 3
+    stamps = [(m.sender, m.sent_ms, m.values["i"]) for _, m in listener.heard]
+    assert len(set(stamps)) == len(stamps)
+    assert [m.arrived_ms for _, m in listener.heard] == sorted(m.arrived_ms for _, m in listener.heard)
+
+
+def test_the_network_steps_only_when_something_is_due():
+    comms = CommsSimulator(network(), ["control"], {"dms": "control"}, slot_ms=1, step_ms=900_000)
+    steps = run(comms, 3_600_000, [Sender(600_000)], Listener(900_000))
+    # 6 outboxes, 6 deliveries, 4 grid ticks
+    assert steps["comms"] <= 6 + 6 + 4
+
+
+def step(comms, now_ms, *mail):
+    return comms.step(now_ms, {"outbox": {"a": list(mail)}} if mail else {})
+
+
+def test_mail_is_sorted_into_ports_by_a_callable():
+    def route(message):
+        return "der" if message.topic.startswith("command/") else "control"
+
+    net = network(5.0)
+    comms = CommsSimulator(net, ["control", "der"], route, slot_ms=10)
+    assert comms.ports.tells == ("control", "der", "log")
+    out = step(comms, 1, Message("dms", "sub", "command/p", sent_ms=0), Message("dms", "sub", "price", sent_ms=0))
+    assert out.next_ms == 10
+    assert set(out.outputs) == set()
+    out = step(comms, 10)
+    assert [m.topic for m in out.outputs["der"]] == ["command/p"]
+    assert [m.topic for m in out.outputs["control"]] == ["price"]
+    assert out.next_ms == 900_000
+
+
+def test_a_delivery_waits_for_its_slot_where_another_step_comes_first():
+    comms = CommsSimulator(network(5.0), ["control"], {"dms": "control"}, slot_ms=100)
+    step(comms, 1, Message("sub", "dms", "m", sent_ms=0))
+    out = step(comms, 31, Message("sub", "dms", "m", sent_ms=30))
+    assert "control" not in out.outputs
+    assert out.next_ms == 100
+    assert [m.arrived_ms for m in step(comms, 100).outputs["control"]] == [5.0, 35.0]
+
+
+def test_messages_enter_in_the_order_of_their_sending_from_any_source():
+    comms = CommsSimulator(network(5.0), ["control"], {"dms": "control"}, slot_ms=10)
+    late, early = Message("sub", "dms", "late", sent_ms=11), Message("sub", "dms", "early", sent_ms=10)
+    comms.step(11, {"outbox": {"a": [late], "b": [early]}})
+    assert [(m.topic, m.arrived_ms) for m in step(comms, 20).outputs["control"]] == [("early", 15.0), ("late", 16.0)]
+
+
+def test_a_sending_time_that_is_not_now_is_not_believed():
+    comms = CommsSimulator(network(5.0), ["control"], {"dms": "control"}, slot_ms=10)
+    step(comms, 1000, Message("sub", "dms", "m", sent_ms=0), Message("sub", "dms", "m", sent_ms=5000))
+    assert [m.arrived_ms for m in step(comms, 1010).outputs["control"]] == [1004.0, 1005.0]
+
+
+def test_counters_and_log_come_at_grid_ticks():
+    comms = CommsSimulator(network(5.0), ["control"], {"dms": "control"}, slot_ms=10, step_ms=1000)
+    out = step(comms, 0)
+    assert out.outputs["counters"].sum() == 0
+    assert "log" not in out.outputs
+    step(comms, 1, Message("sub", "dms", "m", sent_ms=0))
+    assert "log" not in step(comms, 10).outputs
+    out = step(comms, 1000)
+    counters = dict(zip(COUNTERS, out.outputs["counters"].tolist(), strict=True))
+    assert (counters["sent"], counters["delivered"], counters["in_flight"]) == (1, 1, 0)
+    (log,) = out.outputs["log"]
+    assert log["arrived_ms"].tolist() == [5.0]
+    assert "log" not in step(comms, 2000).outputs
+
+
+def jittery():
+    specs = [LinkSpec("sub", "dms", technology("lte", loss=0.05))]
+    return CommsSimulator(Network(["sub", "dms"], specs, seed=3), ["control"], {"dms": "control"}, slot_ms=50)
+
+
+def drive(comms, start_ms, end_ms):
+    out = []
+    for now in range(start_ms, end_ms, 7):
+        result = step(comms, now, *(Message("sub", "dms", "m", {"i": i}, now - 1) for i in range(3)))
+        out.append((result.next_ms, result.outputs.get("control")))
+    return out
+
+
+def test_continuing_from_a_snapshot_between_slots_is_bit_identical():
+    whole, again = jittery(), jittery()
+    drive(whole, 1, 701)
+    state = pickle.loads(pickle.dumps(whole.get_state()))
+    assert state["held"]
+    again.set_state(state)
+    rest = drive(whole, 701, 1401)
+    assert drive(again, 701, 1401) == rest
+    assert np.array_equal(whole.network.ledger.array(), again.network.ledger.array())
+
+
+def test_the_sampled_network_takes_the_exact_one_s_place():
+    listener = Listener()
+    comms = CommsSimulator(SampledNetwork(network()), ["control"], {"dms": "control"}, slot_ms=10)
+    run(comms, 3000, [Sender(1000)], listener)
+    assert [(at, m.arrived_ms) for at, m in listener.heard] == [(30, 22.0), (1030, 1022.0), (2030, 2022.0)]
+
+
+def test_what_a_user_does_wrong():
+    with pytest.raises(ScenarioError, match="'log' is a port of the network itself"):
+        CommsSimulator(network(), ["control", "log"], {})
+    with pytest.raises(ScenarioError, match="at least 1 ms"):
+        CommsSimulator(network(), ["control"], {}, slot_ms=0)
+    comms = CommsSimulator(network(0.0), ["control"], lambda message: "contrl", slot_ms=1)
+    with pytest.raises(ValueError, match=r"there is no port 'contrl' \(did you mean control\?\)"):
+        step(comms, 1, Message("sub", "dms", "m"))
+    comms = CommsSimulator(network(0.0), ["control"], {"dmz": "control"}, slot_ms=1)
+    with pytest.raises(ValueError, match=r"no port is given for it \(did you mean dmz\?\)"):
+        step(comms, 1, Message("sub", "dms", "m"))
+
+
+def test_an_unknown_receiver_is_named_with_the_simulator_and_the_time():
+    comms = CommsSimulator(network(), ["control"], {"dms": "control"})
+    with pytest.raises(ModelError, match=r"comms at 0\.001 s: .*receiver 'dnms' is not a node.*dms"):
+        run(comms, 1000, [Sender(500, receiver="dnms")], Listener())

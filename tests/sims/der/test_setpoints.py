@@ -1,0 +1,102 @@
+import re
+
+import numpy as np
+import pytest
+
+from sims.comms.message import Message
+from sims.der.fleet import DeviceTable
+from sims.der.setpoints import SetPoints
+
+
+def table():
+    return DeviceTable.of(
+        name=["l", "a", "b", "c", "old"], kind=["load", "pv", "pv", "storage", "pv"], feeder=[0, 0, 1, 1, 0],
+        node=[1] * 5, dso=[0] * 5, p_rated_mw=[1.0] * 5, remote=[True, True, True, True, False],
+        feeder_names=("north", "south"), dso_names=("d",),
+    )
+
+
+def order(ttl_ms=0, sent_ms=0, **values):
+    return Message("dms", "der", "command/manage_congestion", values, sent_ms=sent_ms, ttl_ms=ttl_ms)
+
+
+def points(rule=None, asked=None):
+    def authorize(actor, duty, asset, now_ms):
+        if asked is not None:
+            asked.append((actor, duty, asset, now_ms))
+        return "not its duty" if asset == rule else None
+
+    return SetPoints(table(), authorize)
+
+
+def test_an_order_holds_until_it_expires_and_leaves_a_trace_per_feeder():
+    asked = []
+    held = points(asked=asked)
+    acts = held.obey(order(ttl_ms=1000, device=np.array([1, 2, 3]), p_max_mw=np.array([0.5, 0.2, 0.1])), 10)
+    assert [(a.asset, a.quantity, a.value, a.count, a.refused) for a in acts] == [
+        ("north", "p_max_mw", 0.5, 1, ""), ("south", "p_max_mw", pytest.approx(0.3), 2, "")
+    ]
+    assert asked == [("dms", "manage_congestion", "north", 10), ("dms", "manage_congestion", "south", 10)]
+    assert held.at(999)["p_max_mw"][1:4].tolist() == [0.5, 0.2, 0.1]
+    assert held.busy["p_max_mw"]
+    assert np.isnan(held.at(1000)["p_max_mw"]).all()
+    assert not held.busy["p_max_mw"]
+
+
+def test_the_part_that_is_not_its_own_is_refused_and_does_not_move():
+    held = points(rule="south")
+    acts = held.obey(order(device=[1, 2], p_set_mw=[0.5, 0.2]), 0)
+    assert [a.refused for a in acts] == ["", "not its duty"]
+    got = held.at(0)["p_set_mw"]
+    assert got[1] == 0.5
+    assert np.isnan(got[2])
+
+
+def test_newer_orders_replace_older_and_infinity_takes_back():
+    held = points()
+    held.obey(order(device=[1], p_max_mw=0.5, ttl_ms=100), 0)
+    held.obey(order(device=[1], p_max_mw=0.7), 50)
+    assert held.at(10_000)["p_max_mw"][1] == 0.7
+    held.obey(order(device=[1], p_max_mw=np.inf), 20_000)
+    assert np.isnan(held.at(20_000)["p_max_mw"][1])
+
+
+@pytest.mark.parametrize(("values", "text"), [
+    ({"device": [9], "p_max_mw": [1.0]}, "outside 0..4"),
+    ({"device": [-1], "p_max_mw": [1.0]}, "outside 0..4"),
+    ({"device": [1.5], "p_max_mw": [1.0]}, "outside 0..4"),
+    ({"device": [1], "p_max_mw": [np.nan]}, "not a number"),
+    ({"device": [1, 2], "p_max_mw": [1.0, 2.0, 3.0]}, "do not match the 2 devices"),
+    ({"device": [1], "p_max_mw": ["much"]}, "do not match"),
+    ({"device": [1], "p_max_mw": [-1.0]}, "p_max_mw is negative"),
+    ({"device": [1], "p_mx_mw": [1.0]}, "unknown quantity 'p_mx_mw', did you mean p_max_mw"),
+    ({"p_max_mw": [1.0]}, "names no device"),
+    ({"device": [1]}, "names no device or no quantity"),
+    ({"device": [0], "p_max_mw": [1.0]}, "l .load. is not remotely controllable"),
+    ({"device": [4], "p_max_mw": [1.0]}, "old .pv. is not remotely controllable"),
+])
+def test_bad_orders_are_refused_and_logged(values, text):
+    held = points()
+    (act,) = held.obey(order(**values), 0)
+    assert act.refused
+    assert re.search(text, act.refused)
+    assert all(np.isnan(v).all() for v in held.at(0).values())
+
+
+def test_mail_that_is_no_order_is_refused():
+    mail = Message("dms", "der", "forecast", {"device": [1], "p_set_mw": [0.1]})
+    (act,) = points().obey(mail, 0)
+    assert act.refused == "topic 'forecast' is not command/<duty>"
+
+
+def test_an_order_that_arrives_too_late_is_refused():
+    (act,) = points().obey(order(device=[1], p_max_mw=[0.1], sent_ms=0, ttl_ms=1000), 3000)
+    assert act.refused == "expired 2 s before it arrived"
+
+
+def test_state_round_trip():
+    one, two = points(), points()
+    one.obey(order(device=[1], q_set_mvar=[0.3], ttl_ms=500), 0)
+    two.set_state(one.get_state())
+    assert two.at(1)["q_set_mvar"][1] == 0.3
+    assert np.isnan(two.at(500)["q_set_mvar"][1])
