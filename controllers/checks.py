@@ -13,7 +13,7 @@ import numpy as np
 from controllers.contract import Controller, Site
 from controllers.host import LOGBOOK
 from controllers.loading import load_class
-from controllers.rehearsal import PERIOD_MS, Post, day_at, stand_ins
+from controllers.rehearsal import Post, day_at, stand_ins
 from controllers.responsibility import FROM_STAGE
 from sims.comms.message import Message
 from sims.core.errors import ControllerError, nearest

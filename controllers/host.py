@@ -98,7 +98,7 @@ class ControllerHost:
         return [self._stamped(seat.site, message, now_ms) for message in decided]
 
     def _stamped(self, site: Site, message: Message, now_ms: int) -> Message:
-        for name, value in message.values.items():
+        for name, value in message.values.items() if message.receiver != LOGBOOK else ():
             if isinstance(value, float | np.ndarray) and not _finite(value):
                 raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
         return replace(message, sender=site.name, sent_ms=now_ms)

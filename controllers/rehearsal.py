@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.responsibility import FROM_STAGE
@@ -47,24 +48,28 @@ def day_at(site: Site, minutes: int = 60) -> list[Post]:
         if minute == FAULT_MINUTE:
             box += _fault(site, now_ms)
         if FAULT_MINUTE < minute <= FAULT_MINUTE + 5:
-            box = []
+            box.clear()
         mail.append((now_ms, box))
     return mail
 
 
 def _frames(site: Site, now_ms: int, level: float, rng: np.random.Generator) -> list[Message]:
-    wave = lambda *shape: level * (1 + 0.002 * rng.standard_normal(shape))  # noqa: E731
-    me, box = site.name, []
+    def wave(count: int) -> NDArray[np.float64]:
+        return level * (1 + 0.002 * rng.standard_normal(count))
+
+    me = site.name
+    box: list[Message] = []
     zero, pair = np.zeros(2), np.array([0, 3])
     box.append(_mail(FEEDER, me, "primary", now_ms, v_pu=wave(1), p_mw=-3 * wave(1), q_mvar=0.2 * wave(1),
                      tap_pos=np.zeros(1), loading_percent=12 * wave(1), v_set_pu=np.ones(1), head_line=pair,
                      line_loading_percent=20 * wave(2)))
     if site.actor != "tso" and now_ms % (15 * PERIOD_MS) == 0:
         areas = site.grid.feeders[0].area if site.grid.feeders else np.zeros(8, int)
-        for node in range(2, 8):
-            if site.grid.area in (-1, areas[node]):
-                box.append(_mail(f"{FEEDER}.s{node}", me, "secondary", now_ms, node=node, v_pu=float(wave(1)[0]),
-                                 p_mw=0.5, q_mvar=-0.2, der_avail_mw=1.3, der_mw=1.3))
+        box += [
+            _mail(f"{FEEDER}.s{node}", me, "secondary", now_ms, node=node, v_pu=float(wave(1)[0]),
+                  p_mw=0.5, q_mvar=-0.2, der_avail_mw=1.3, der_mw=1.3)
+            for node in range(2, 8) if site.grid.area in (-1, areas[node])
+        ]
     if site.actor == "agent":
         box.append(_mail(me, me, "own", now_ms, node=0, v_pu=float(wave(1)[0]), p_mw=0.0, q_mvar=0.0,
                          boundary_line=pair, boundary_p_mw=-1.5 * wave(2), boundary_q_mvar=zero,
@@ -89,7 +94,7 @@ def _fault(site: Site, now_ms: int) -> list[Message]:
         return []
     return [
         _mail(FEEDER, me, "fault", now_ms, tripped_line=0),
-        *(_mail(f"{FEEDER}.s{n}", me, "fault_indicator", now_ms, line=line, passed=True) for line, n in ((0, 2), (1, 2))),
+        *(_mail(f"{FEEDER}.s2", me, "fault_indicator", now_ms, line=line, passed=True) for line in (0, 1)),
         _mail(FEEDER, me, "outage_call", now_ms, feeder=FEEDER),
     ]
 

@@ -85,7 +85,7 @@ def exchange(runs: Mapping[Pairing, Run]) -> tuple[str, int, int] | None:
     shown = [x for x in labels if x in largest]
     time = TimeAxis(_end_h(having))
     with style():
-        fig, axes = figure(len(shown), 2, (4.6, 1.5), gap=0.6, sharex=True)
+        fig, axes = figure(len(shown), 2, 1.5, gap=0.6, sharex=True)
         for pairing, run in having.items():
             t_s, names = run.seconds("interface"), run.labels("interface")
             data = {q: run.values("interface", q).astype(float) for q in ("p_mw", "q_mvar")}
@@ -120,7 +120,7 @@ def frequency(runs: Mapping[Pairing, Run]) -> str | None:
     _, stages = _grid(having)
     time = TimeAxis(_end_h(having))
     with style():
-        fig, axes = figure(2, len(stages), (2.35, 1.5), left=0.55, sharex=True, sharey="row")
+        fig, axes = figure(2, len(stages), 1.5, left=0.55, sharex=True, sharey="row")
         for (architecture, stage), run in having.items():
             nominal_hz = float(run.group_attrs("cell").get("f_nominal_hz", 50.0))
             t_s, f_hz = run.seconds("cell"), run.values("cell", "f_hz").astype(float)
@@ -174,7 +174,7 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
         return True
 
     with style():
-        return svg(pairing_panels(*_grid(runs), draw, "", time, panel=(2.2, 1.3), left=1.25), "Responsibility timeline")
+        return svg(pairing_panels(*_grid(runs), draw, "", time, high=1.3, left=1.25), "Responsibility timeline")
 
 
 def role_order(who: Any) -> list[str]:

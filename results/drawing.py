@@ -24,6 +24,9 @@ ROLE = {
 STAGE_STYLE: tuple[Any, ...] = ((0, (1, 1.4)), (0, (3, 1.6)), (0, (6, 1.6, 1, 1.6)), "solid")
 """Line of stages 1 to 4: the more is held, the more solid."""
 
+PAGE_WIDTH = 10.6
+"""Width of every picture [inch], so that letters have one size on the page."""
+
 _STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "gridseam", "text.parse_math": False, "font.size": 8.0,
     "font.family": "sans-serif", "axes.edgecolor": FAINT, "axes.linewidth": 0.6, "axes.labelcolor": INK,
@@ -55,16 +58,16 @@ def stage_style(stage: int) -> Any:
 
 
 def figure(
-    rows: int, columns: int, panel: tuple[float, float], *, left: float = 0.5, gap: float = 0.2, **kwargs: Any
+    rows: int, columns: int, high: float, *, left: float = 0.5, gap: float = 0.2, **kwargs: Any
 ) -> tuple[Figure, Any]:  # fmt: skip
-    """Return a figure of panels of `panel` size, and its axes as an array (rows, columns); sizes in inch.
+    """Return a figure as wide as the page, of panels `high`, and its axes as an array (rows, columns).
 
-    `left` is the room for the labels of the vertical axes, `gap` the room between columns. Fixed rooms
-    draw in half the time that fitted ones take.
+    `left` is the room for the labels of the vertical axes, `gap` the room between columns; all sizes in
+    inch. Fixed rooms draw in half the time that fitted ones take.
     """
-    wide, high = panel
+    width = PAGE_WIDTH
     top, bottom, between = 0.22, 0.42, 0.3
-    width = left + columns * wide + (columns - 1) * gap + 0.08
+    wide = (width - left - 0.08 - (columns - 1) * gap) / columns
     height = top + rows * high + (rows - 1) * between + bottom
     fig = Figure(figsize=(width, height))
     axes = fig.subplots(
@@ -117,10 +120,10 @@ class TimeAxis:
 
 def pairing_panels(
     architectures: Sequence[str], stages: Sequence[int], draw: Callable[[Any, str, int], bool], y_label: str,
-    time: TimeAxis | None, *, panel: tuple[float, float] = (2.35, 1.2), left: float = 0.5,
+    time: TimeAxis | None, *, high: float = 1.2, left: float = 0.5,
 ) -> Figure:  # fmt: skip
     """Return panels, architectures down and stages across; `draw` returns False where there is nothing."""
-    fig, axes = figure(len(architectures), len(stages), panel, left=left, sharex=True, sharey=True)
+    fig, axes = figure(len(architectures), len(stages), high, left=left, sharex=True, sharey=True)
     for i, architecture in enumerate(architectures):
         for j, stage in enumerate(stages):
             ax = axes[i, j]

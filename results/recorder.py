@@ -18,7 +18,9 @@ from sims.core.ports import Inputs, Ports, Step, items
 __all__ = ["Recorder", "RunWriter", "Tap"]
 
 _ALARM = ("t_ms", "source", "kind", "text", "value")
-_EVENT_PORTS = ("actions", "alarms", "messages")
+_EVENT_PORTS = ("actions", "alarms")
+_NEWS = ("acts", "log")
+"""State ports that hold what is new at a grid tick: acts carried out, messages settled."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,10 @@ class Recorder:
         What state to take from where.
     hears : sequence of str
         Which event ports are connected: ``actions`` (lists of Action), ``alarms`` (mappings, or tuples of
-        t_ms, source, kind, text and optionally value), ``messages`` (mappings of column to array).
+        t_ms, source, kind, text and optionally value). What simulators write at each grid tick under
+        ``acts`` (tuples of Action) and ``log`` (message columns) is taken once a tick.
+    step_ms : int
+        The grid tick.
     progress : callable, optional
         Called with the time [ms] after each step of the grid.
 
@@ -67,20 +72,21 @@ class Recorder:
     """
 
     def __init__(
-        self, writer: RunWriter, taps: Sequence[Tap], *, hears: Sequence[str] = _EVENT_PORTS,
+        self, writer: RunWriter, taps: Sequence[Tap], *, step_ms: int = 60_000, hears: Sequence[str] = _EVENT_PORTS,
         progress: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
         self.writer, self.progress = writer, progress
         self.taps = [t for t in taps if t.kind not in writer.empty]
         self._check()
         self.ports = Ports(
-            reads=tuple(dict.fromkeys(t.port for t in self.taps)),
+            reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=tuple(p for p in hears if p in writer.events),
         )
         self._every = {kind: s.kind.every_ms for kind, s in writer.series.items()}
         self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
         self._rows: dict[str, dict[str, NDArray[Any]]] = {}
-        self._rows_ms = -1
+        self._rows_ms = self._news_ms = -1
+        self._step_ms = step_ms
 
     def _check(self) -> None:
         for tap in self.taps:
@@ -98,7 +104,7 @@ class Recorder:
                     )
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
-        """Take the rows that are due, and all events; step next when the next row is due."""
+        """Take the rows that are due and, at a grid tick, its news; step next at the next tick."""
         if now_ms != self._rows_ms:
             self._write_rows()
         due = {kind for kind, every_ms in self._every.items() if is_tick(now_ms, every_ms)}
@@ -106,9 +112,14 @@ class Recorder:
             self._rows = self._gather(now_ms, due, inputs)
             self._rows_ms = now_ms
         self._write_events(now_ms, inputs)
-        if due and self.progress is not None:
-            self.progress(now_ms)
-        return Step(min((next_tick(now_ms, e) for e in self._every.values()), default=now_ms + 60_000))
+        if is_tick(now_ms, self._step_ms) and now_ms != self._news_ms:
+            self._news_ms = now_ms
+            self._write_actions(items(inputs, "acts"))
+            for columns in inputs.get("log", {}).values():
+                self._write_messages(columns)
+            if self.progress is not None:
+                self.progress(now_ms)
+        return Step(min(next_tick(now_ms, every_ms) for every_ms in (self._step_ms, *self._every.values())))
 
     def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
         rows: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in self._every if kind in due}
@@ -139,22 +150,26 @@ class Recorder:
         self._rows = {}
 
     def _write_events(self, now_ms: int, inputs: Inputs) -> None:
-        actions: list[Action] = items(inputs, "actions")
-        if actions and "actions" in self.ports.hears:
-            columns = [c.name for c in self.writer.events["actions"].table.columns]
-            self.writer.append_events("actions", {c: [getattr(a, c) for a in actions] for c in columns})
+        self._write_actions(items(inputs, "actions"))
         alarms = [_alarm(now_ms, item) for item in items(inputs, "alarms")]
         if alarms and "alarms" in self.ports.hears:
             self.writer.append_events("alarms", {c: [a[c] for a in alarms] for c in _ALARM})
-        if "messages" in self.ports.hears:
-            for batch in items(inputs, "messages"):
-                if len(batch["sent_ms"]):
-                    self.writer.append_events("messages", batch)
 
-    def finish(self) -> None:
-        """Hand the last rows to the writer; call it when the run is over, before closing the writer."""
+    def _write_actions(self, actions: Sequence[Action]) -> None:
+        if actions and "actions" in self.writer.events:
+            columns = [c.name for c in self.writer.events["actions"].table.columns]
+            self.writer.append_events("actions", {c: [getattr(a, c) for a in actions] for c in columns})
+
+    def _write_messages(self, columns: Mapping[str, Any]) -> None:
+        if len(columns["sent_ms"]) and "messages" in self.writer.events:
+            self.writer.append_events("messages", columns)
+
+    def finish(self, log: Mapping[str, Any] | None = None) -> None:
+        """Hand the last rows, and messages settled since, to the writer; before closing it."""
         self._write_rows()
         self._rows_ms = -1
+        if log is not None:
+            self._write_messages(log)
 
     def get_state(self) -> dict[str, Any]:
         """Return nothing of a past: a restart writes a run file of its own."""

@@ -13,8 +13,8 @@ from results.compare import Comparison, Pairing, best, number, verdict
 from results.drawing import colour, stage_style
 from results.kpis.kpi import Kpi
 from results.kpis.responsibility import by_role_and_duty
-from results.map import bus_map
 from results.runfile import Run
+from results.whereabouts import by_feeder
 from sims.core.errors import GridseamError
 
 HEAT = (
@@ -123,7 +123,7 @@ def _pictures(runs: Mapping[Pairing, Run], duties: list[str]) -> dict[str, Any]:
     """Return every picture as SVG, None where no run has the data."""
     return {
         "voltage": charts.envelopes(runs, "bus", "vm_pu", "voltage (pu)", "Spread of bus voltages"),
-        "map": bus_map(runs),
+        "by_feeder": by_feeder(runs),
         "line": charts.envelopes(runs, "line", "loading_percent", "loading (%)", "Spread of line loadings"),
         "trafo": charts.envelopes(
             runs, "trafo", "loading_percent", "loading (%)", "Spread of transformer loadings"

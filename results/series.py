@@ -14,14 +14,16 @@ from results.layout import Kind
 from sims.core.errors import ModelError, nearest
 
 BLOCK = 256
-"""Rows kept in memory and rows of a chunk: whole chunks are written once, at disk speed."""
+"""Most rows kept in memory, and in a chunk: whole chunks are written once, at disk speed."""
 
 
 class Series:
     """The rows of one kind: a block in memory, the rest in the file."""
 
-    def __init__(self, group: h5py.Group, kind: Kind, since: str) -> None:
+    def __init__(self, group: h5py.Group, kind: Kind, since: str, until_ms: int | None = None) -> None:
         self.kind = kind
+        rows = BLOCK if until_ms is None else max(1, -(-until_ms // kind.every_ms))
+        self.rows = -(-rows // -(-rows // BLOCK))  # equal blocks: no chunk is left half empty
         n = len(kind.labels)
         set_attributes(group, {
             "NX_class": "NXdata", "signal": kind.quantities[0].name if kind.quantities else "time",
@@ -44,7 +46,7 @@ class Series:
         self.block: dict[str, NDArray[Any]] = {}
         for q in kind.quantities:
             data = group.create_dataset(
-                q.name, (0, n), q.dtype, maxshape=(None, n), chunks=(BLOCK, min(n, BLOCK)), fletcher32=True,
+                q.name, (0, n), q.dtype, maxshape=(None, n), chunks=(self.rows, min(n, BLOCK)), fletcher32=True,
                 fillvalue=np.nan,
             )  # fmt: skip
             set_attributes(
@@ -54,10 +56,14 @@ class Series:
             data.dims[0].attach_scale(self.time)
             data.dims[1].attach_scale(scale)
             self.data[q.name] = data
-            self.block[q.name] = np.full((BLOCK, n), np.nan, dtype=q.dtype)
-        self.block_time = np.zeros(BLOCK)
+            self.block[q.name] = np.full((self.rows, n), np.nan, dtype=q.dtype)
+        self.block_time = np.zeros(self.rows)
         self.first = self.filled = self.written = 0
         self.last_ms = -1
+
+    def full(self) -> bool:
+        """Tell whether the block has no room for a further row."""
+        return self.filled == self.rows
 
     def pending_bytes(self) -> int:
         """Return how many bytes the next `write_rows` adds to the file."""
@@ -99,6 +105,6 @@ class Series:
             self.time.resize(b, axis=0)
             self.time[a:b] = self.block_time[self.written : self.filled]
             self.written = self.filled
-        if self.filled == BLOCK:
-            self.first += BLOCK
+        if self.full():
+            self.first += self.rows
             self.filled = self.written = 0

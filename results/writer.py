@@ -17,7 +17,7 @@ from results.attributes import column_of, labels_of, set_attributes
 from results.digest import digest
 from results.eventlog import CHUNK, EventLog
 from results.layout import FORMAT, FORMAT_VERSION, STATUS, EventTable, Kind
-from results.series import BLOCK, Series
+from results.series import Series
 from sims.core.errors import ModelError, nearest
 
 _SPARE_BYTES = 32 << 20
@@ -53,6 +53,8 @@ class RunWriter:
         Places for key figures, filled at the end.
     flush_s : float
         Longest time between flushes [s].
+    until_ms : int, optional
+        Planned length of the run [ms]; chunks are sized by it, which keeps files of short runs small.
 
     Raises
     ------
@@ -63,6 +65,7 @@ class RunWriter:
     def __init__(
         self, path: str | Path, *, attrs: Mapping[str, Any], start_iso: str, kinds: Sequence[Kind],
         events: Sequence[EventTable] = (), kpis: Sequence[tuple[str, str, str]] = (), flush_s: float = 5.0,
+        until_ms: int | None = None,
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.text_path = self.path.with_suffix(".events.jsonl")
@@ -83,7 +86,7 @@ class RunWriter:
         except OSError as err:
             raise ModelError("recorder", 0, f"cannot write {self.path}: {err}") from err
         f = self._file
-        self.series = {k.name: Series(f.create_group(k.name), k, since) for k in kinds}
+        self.series = {k.name: Series(f.create_group(k.name), k, since, until_ms) for k in kinds}
         self.events = {e.name: EventLog(f.create_group(e.name), e) for e in events}
         self._status = f.create_dataset("status", data=np.int8(0))
         set_attributes(self._status, {
@@ -126,7 +129,7 @@ class RunWriter:
         self._t_ms = max(self._t_ms, t_ms)
         series = self.series[kind]
         series.put(t_ms, values)
-        if series.filled == BLOCK:
+        if series.full():
             self._write([series])
         self._flush_if_due()
 

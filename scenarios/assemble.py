@@ -77,10 +77,10 @@ def assemble(
     )
     actuators = port_of(places)
     comms = CommsSimulator(
-        build(scenario, places, ground.case.machines.names), ("control", *dict.fromkeys(actuators.values())),
-        Route(actuators), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
+        build(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
+        boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
     )
-    recorder = Recorder(writer, recording.taps(places), hears=("actions", "messages"), progress=progress)
+    recorder = Recorder(writer, recording.taps(places), step_ms=step_ms, hears=("actions",), progress=progress)
     harness = Harness()
     harness.add("der", der)
     with harness.group():
@@ -110,15 +110,14 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
             connect(dso, port, "der", target, shifted=True, initial=start)
         for port in Metering.ports.reads[:-2]:
             connect(dso, port, "metering")
-        connect(dso, "faults", "metering")
         connect("comms", f"distribution_{dso}", dso, "commands")
-        for port in ("bus", "line", "trafo", "feeder", "actions"):
+        for port in ("bus", "line", "trafo", "feeder", "acts"):
             connect(dso, port, "recorder")
         connect(dso, "bus", "assessor")
     connect("transmission", "f_hz", "der", shifted=True, initial=np.full(len(ground.case.cells), ground.case.f0_hz))
     for port in ("interface", "cell"):
         connect("transmission", port, "metering")
-    for port in ("interface", "cell", "gen", "system", "actions"):
+    for port in ("interface", "cell", "gen", "system", "acts"):
         connect("transmission", port, "recorder")
     connect("metering", "frames", "comms", "outbox", shifted=True)
     connect("control", "outbox", "comms", shifted=True)
@@ -126,10 +125,10 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("metering", "own", "control")
     connect("comms", "der", "der", "commands")
     connect("comms", "transmission", "transmission", "commands")
-    connect("comms", "log", "recorder", "messages")
-    for source in ("der", "control"):
-        connect(source, "actions", "recorder")
-    connect("der", "energy", "recorder")
+    connect("comms", "log", "recorder")
+    connect("control", "actions", "recorder")
+    for port in ("energy", "acts"):
+        connect("der", port, "recorder")
     connect("control", "reports", "assessor")
     connect("assessor", "estimate", "recorder")
 

@@ -62,7 +62,7 @@ def run_pairing(
     with writer, world.harness as harness:
         ready = time.perf_counter()
         harness.run(scenario.time.duration_ms)
-        world.recorder.finish()
+        world.recorder.finish(world.comms.network.drain_log())
         costs = _costs(world, ready - started, time.perf_counter() - ready)
     with Run(path) as run:
         found = compute(run)

@@ -90,10 +90,9 @@ class ControlVoltage:
         size = np.abs(picture.v[topology.free]) + topology.share @ rise
         mine = np.nan_to_num(points.wished(DUTY, "q_set_mvar")[rows])
         # What the voltages would be if this duty asked for nothing: then it lets go.
-        at = topology.at[sources.node]
-        ok = at >= 0
-        moves = topology.moves(picture.v, sources.node[ok], with_feed=True)
-        effect = moves.imag @ (mine[ok] / base)
+        given = np.bincount(sources.node, mine, len(picture.v)) / base
+        unit = np.conj(picture.v[topology.free] / np.abs(picture.v[topology.free]))
+        effect = (unit * topology.response(picture.v, (1j * given).astype(np.complex128))).real
         inner = Band(self._band.low, self._band.high, self._band.v_min + self._deadband,
                      self._band.v_max - self._deadband)
         idle = size - effect

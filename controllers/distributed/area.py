@@ -86,6 +86,7 @@ class Area:
         self.neighbours = {a: feeder.agents[a] for a in feeder.area_neighbours[mine]}
         self.degrees = {feeder.agents[a]: len(feeder.area_neighbours[a]) for a in self.neighbours}
         up = upstream_areas(feeder)
+        self.parent_number = up[mine]
         self.parent = None if up[mine] < 0 else feeder.agents[up[mine]]
         self.children = tuple(feeder.agents[a] for a in range(self.count) if up[a] == mine)
         self.lead = feeder.agents[0]
@@ -151,14 +152,15 @@ class Area:
             Apparent power beyond the limit [MVA]; negative where there is room; -inf without such a line.
         """
         worst = -math.inf
-        table = zip(
-            np.atleast_1d(values["boundary_line"]), np.atleast_1d(values["boundary_p_mw"]),
-            np.atleast_1d(values["boundary_q_mvar"]), np.atleast_1d(values["neighbour_area"]), strict=True,
-        )
-        for line, p_mw, q_mvar, other in table:
-            towards_source = p_mw > 0 if self.feeder.agents[int(other)] == self.parent else p_mw < 0
+        flows = np.ravel(values["boundary_p_mw"]).tolist(), np.ravel(values["boundary_q_mvar"]).tolist()
+        most = max(max(map(abs, flows[0]), default=0.0), max(map(abs, flows[1]), default=0.0))
+        if most < 0.5 * min(self._ratings.values(), default=0.0) * max_percent / 100:
+            return worst  # no line is even near its limit, as almost always
+        columns = np.ravel(values["boundary_line"]).tolist(), *flows, np.ravel(values["neighbour_area"]).tolist()
+        for line, p_mw, q_mvar, other in zip(*columns, strict=True):
+            limit = self.rating_mva(line) * max_percent / 100
+            towards_source = p_mw > 0 if other == self.parent_number else p_mw < 0
             if towards_source:
-                limit = self.rating_mva(int(line)) * max_percent / 100
                 worst = max(worst, math.hypot(p_mw, q_mvar) - limit)
         return worst
 
@@ -200,4 +202,7 @@ def q_beside_p(p_rated_mw: Floats, s_rated_mva: Floats) -> Floats:
 
 def number(value: Any) -> float:
     """Return a measured value, which may come as a number or as an array of one, as a float."""
-    return value if type(value) is float else float(np.ravel(value)[0])
+    return float(value) if type(value) in _PLAIN else float(np.ravel(value)[0])
+
+
+_PLAIN = (float, int)

@@ -60,15 +60,16 @@ class ConsensusCurtailment:
         rise_pu = self.area.source_impedance.real * rated_mw
         self.per_pu = gain / rise_pu if rise_pu > 0 else 0.0
         self.per_mva = gain / rated_mw if rated_mw > 0 else 0.0
-        self.trafo_mva = transformer_mva(self.area.feeder.grid)
+        self.trafo_mva = transformer_mva(self.area.feeder.grid).tolist()
         self.ratio = SharedRatio(
             "consensus/p", self.area.degrees, rest=1.0, low=0.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.04)),
         )
         self.volts = Extremes(self.area)
+        self.own: Message | None = None
         self.over_mva = -math.inf
         self.line_over_mva = -math.inf
-        self.avail_mw: dict[int, float] = {}
+        self.frames: dict[str, Message] = {}
         self.next_s = 0.0
         self.sent_ratio = 1.0
         self.sent_s = -math.inf
@@ -78,10 +79,11 @@ class ConsensusCurtailment:
         for message in inbox:
             topic = message.topic
             if topic == "own":
-                self._own(message)
+                self.volts.own(message)
+                self.own = message
             elif topic == "secondary":
                 self.volts.frame(message)
-                self.avail_mw[int(number(message.values["node"]))] = number(message.values["der_avail_mw"])
+                self.frames[message.sender] = message
             elif topic == "consensus/p":
                 self.ratio.hear(message)
             elif topic == "primary" and self.area.leads:
@@ -91,27 +93,26 @@ class ConsensusCurtailment:
             return []
         self.next_s = now_s + self.round_s
         self.volts.expire(now_s)
+        if self.own is not None and self.per_mva and "boundary_line" in self.own.values:
+            limit = self.site.grid.loading_max_percent
+            self.line_over_mva = self.area.export_excess_mva(self.own.values, limit)
+        self.own = None
         push, needed = self._push()
         if not (self.ratio.awake or push < 0):
             return []
         self.ratio.step(push, needed)
         return self.ratio.mail(self.site.name) + self._caps(now_s)
 
-    def _own(self, message: Message) -> None:
-        self.volts.own(message)
-        lines = message.values.get("boundary_line")
-        if lines is None or not self.per_mva:
-            return
-        self.line_over_mva = self.area.export_excess_mva(message.values, self.site.grid.loading_max_percent)
-
     def _primary(self, message: Message) -> None:
         values = message.values
-        p_mw = np.atleast_1d(values["p_mw"])
+        p_mw, loading = np.ravel(values["p_mw"]).tolist(), np.ravel(values["loading_percent"]).tolist()
+        limit = self.site.grid.loading_max_percent
         # Signed by direction: a transformer that imports is not helped by curtailing, however full it is.
-        loading = np.where(p_mw < 0, np.atleast_1d(values["loading_percent"]), 0.0)
-        size = min(len(loading), len(self.trafo_mva))
-        excess = (loading[:size] - self.site.grid.loading_max_percent) / 100 * self.trafo_mva[:size]
-        self.over_mva = float(excess.max()) if size else -math.inf
+        excess = [
+            ((percent if p < 0 else 0.0) - limit) / 100 * mva
+            for p, percent, mva in zip(p_mw, loading, self.trafo_mva, strict=False)
+        ]
+        self.over_mva = max(excess, default=-math.inf)
 
     def _push(self) -> tuple[float, bool]:
         """Return this round's push (<= 0) and whether the ratio must be held."""
@@ -131,7 +132,7 @@ class ConsensusCurtailment:
 
     def _caps(self, now_s: float) -> list[Message]:
         ratio = self.ratio.value
-        changed = abs(ratio - self.sent_ratio) > 0.005 or (ratio == 1.0) != (self.sent_ratio == 1.0)
+        changed = abs(ratio - self.sent_ratio) > 0.02 or (ratio == 1.0) != (self.sent_ratio == 1.0)
         if not changed and (ratio == 1.0 or now_s - self.sent_s < self.ttl_s / 2):
             return []
         self.sent_ratio, self.sent_s = ratio, now_s
@@ -142,9 +143,8 @@ class ConsensusCurtailment:
         """Return what each device could give, by its substation's last frame, else by nameplate."""
         fleet = self.fleet
         p_mw = fleet.p_rated_mw.copy()
-        for _, run in fleet.gateways:
-            told = self.avail_mw.get(int(fleet.node[run.start]))
-            rated = p_mw[run].sum()
-            if told is not None and rated > 0:
-                p_mw[run] *= min(max(told / rated, 0.0), 1.0)
+        for gateway, run in fleet.gateways:
+            frame, rated = self.frames.get(gateway), p_mw[run].sum()
+            if frame is not None and rated > 0:
+                p_mw[run] *= min(max(number(frame.values["der_avail_mw"]) / rated, 0.0), 1.0)
         return p_mw

@@ -47,12 +47,14 @@ class ShareActive:
         self.storage = self.area.fleet("storage")
         self.ev = self.area.fleet("ev")
         self.der = self.area.fleet("pv", "wind")
+        self.der_mw = float(self.der.p_rated_mw.sum())
         self.storage_mw = float(self.storage.p_rated_mw.sum())
         self.storage_mwh = float(self.storage.energy_mwh.sum())
         self.ev_mw = float(self.ev.p_rated_mw.sum()) * self.charging_share
         self.energy_mwh = float(s.get("soc_start", 0.5)) * self.storage_mwh
         self.tree = ShareTree(self.area, "p", width=2)
         self.avail_mw: dict[int, float] = {}
+        self.frames: list[Message] = []
         self.cap_ratio, self.cap_s = 1.0, -math.inf
         self.storage_set_mw = 0.0
         self.amount = self.sent = 0.0
@@ -66,16 +68,17 @@ class ShareActive:
         for message in inbox:
             topic = message.topic
             if topic == "secondary":
-                self.avail_mw[int(number(message.values["node"]))] = number(message.values["der_avail_mw"])
+                self.frames.append(message)
             elif topic == "capacity/p":
                 self.tree.hear(message)
+                self.next_s = now_s
             elif topic == "consensus/p":
                 self.cap_ratio, self.cap_s = float(message.values["ratio"]), now_s
             elif topic == "share/p" and message.sender == self.tree.parent:
                 share = float(message.values["amount"])
         if share is None and now_s < self.next_s:
             return []
-        self.next_s = now_s + 60.0
+        self.next_s = now_s + (60.0 if self.amount else 300.0)
         self._count(now_s)
         up, down = self._capacity()
         self.tree.own = np.array([sum(up), sum(down)])
@@ -100,10 +103,13 @@ class ShareActive:
 
     def _capacity(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return what can be given up (storage, vehicles) and down (storage, generation) [MW]."""
+        for frame in self.frames:
+            self.avail_mw[int(number(frame.values["node"]))] = number(frame.values["der_avail_mw"])
+        self.frames = []
         soc = self.energy_mwh / self.storage_mwh if self.storage_mwh > 0 else 0.0
         up = self.storage_mw if soc > self.soc_low else 0.0
         down = self.storage_mw if soc < self.soc_high and self.storage_mwh > 0 else 0.0
-        return (up, self.ev_mw), (down, min(sum(self.avail_mw.values()), float(self.der.p_rated_mw.sum())))
+        return (up, self.ev_mw), (down, min(sum(self.avail_mw.values()), self.der_mw))
 
     def _deliver(self, up: tuple[float, float], down: tuple[float, float], now_s: float) -> list[Message]:
         amount, out = self.amount, []

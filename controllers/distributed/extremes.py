@@ -26,9 +26,10 @@ class Extremes:
         self.at_busbar = area.at_root
         self.own_pu = math.nan
         self.own_s = -math.inf
-        self.offset_pu: dict[int, float] = {}
+        self.offset_pu: dict[str, float] = {}
         self.above_pu = 0.0
         self.below_pu = 0.0
+        self.fresh = True
 
     def own(self, message: Message) -> None:
         """Take the own substation's measurement."""
@@ -50,13 +51,17 @@ class Extremes:
     def frame(self, message: Message) -> None:
         """Take a secondary substation's frame."""
         v_pu = number(message.values["v_pu"])
-        node = int(number(message.values["node"]))
-        if v_pu < self.DARK_PU or self.dark:
-            self.offset_pu.pop(node, None)
+        if v_pu < self.DARK_PU or not self.own_pu > self.DARK_PU:
+            self.offset_pu.pop(message.sender, None)
         else:
-            self.offset_pu[node] = v_pu - self.own_pu
+            self.offset_pu[message.sender] = v_pu - self.own_pu
+        self.fresh = False
+
+    def _extend(self) -> None:
+        """Find the largest offsets either way, once after a batch of frames."""
         self.above_pu = max(self.offset_pu.values(), default=0.0)
         self.below_pu = min(self.offset_pu.values(), default=0.0)
+        self.fresh = True
 
     def expire(self, now_s: float) -> None:
         """Forget an own measurement that is too old to stand for now."""
@@ -71,9 +76,13 @@ class Extremes:
     @property
     def highest_pu(self) -> float:
         """Highest voltage of the area, NaN while dark."""
+        if not self.fresh:
+            self._extend()
         return math.nan if self.dark else self.own_pu + max(self.above_pu, 0.0)
 
     @property
     def lowest_pu(self) -> float:
         """Lowest voltage of the area, NaN while dark."""
+        if not self.fresh:
+            self._extend()
         return math.nan if self.dark else self.own_pu + min(self.below_pu, 0.0)

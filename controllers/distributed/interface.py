@@ -137,6 +137,7 @@ class ShareReactive:
     """
 
     urgent = frozenset({"share/q"})
+    BUSY_S = 180.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -152,6 +153,7 @@ class ShareReactive:
         self.ttl_s = float(site.settings.get("ttl_s", 1800.0))
         self.sent_ratio = math.nan
         self.sent_s = -math.inf
+        self.next_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, and deliver the own part."""
@@ -165,17 +167,26 @@ class ShareReactive:
             elif topic == "primary":
                 self.volts.primary(message)
             elif topic == "consensus/q" and int(message.values["hold"]) > 0:
+                if now_s - self.busy_s >= self.BUSY_S:
+                    self.next_s = now_s
                 self.busy_s = now_s
             elif topic == "capacity/q":
                 self.tree.hear(message)
+                self.next_s = now_s
             elif topic == "share/q" and message.sender == self.tree.parent:
                 amount = float(message.values["amount"])
+        if amount is None and now_s < self.next_s:
+            return []
+        self.next_s = now_s + 300.0
+        busy = self._own_voltage_first(now_s)
+        # What is not on offer is not told, or the interface would count on it and take it for its own nature.
+        self.tree.own = np.array([0.0 if busy else float(self.q_max_mvar.sum())])
         out = self.tree.announce(self.site.name, now_s)
         if amount is None:
             return out
         mine, letters = self.tree.split(self.site.name, amount)
         out += letters
-        if self._own_voltage_first(now_s) or not len(self.fleet):
+        if busy or not len(self.fleet):
             return out
         ratio = min(max(mine / float(self.tree.own[0]), -1.0), 1.0) if self.tree.own[0] > 0 else 0.0
         # Few letters: a small step waits for the next renewal, half a life before the last one expires.
@@ -185,6 +196,6 @@ class ShareReactive:
         return out + self.fleet.orders(self.site, DUTY, self.ttl_s, "q_set_mvar", ratio * self.q_max_mvar)
 
     def _own_voltage_first(self, now_s: float) -> bool:
-        if now_s - self.busy_s < 180.0:
+        if now_s - self.busy_s < self.BUSY_S:
             return True
         return self.volts.highest_pu > self.high_pu or self.volts.lowest_pu < self.low_pu

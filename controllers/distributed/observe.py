@@ -28,7 +28,9 @@ class ObserveArea:
     Settings
     --------
     every_s : float
-        (300)
+        (300; or `estimation_ms`)
+    v_class_percent : float
+        Class of accuracy of the own voltage meter (0.6).
     tolerance : float
         Largest mismatch at an edge, in pu of voltage and of `base_mva` (1e-3).
     base_mva : float
@@ -43,12 +45,14 @@ class ObserveArea:
         self.site = site
         self.area = Area(site)
         s = site.settings
-        self.every_s = float(s.get("every_s", 300.0))
+        self.every_s = float(s.get("every_s", s.get("estimation_ms", 300_000) / 1000))
         self.tolerance = float(s.get("tolerance", 1e-3))
         self.base_mva = float(s.get("base_mva", 10.0))
         self.rounds = int(s.get("rounds", 8))
         feeder = self.area.feeder
-        self.state = AreaState(feeder, self.area.number, self.area.own_node, Accuracy())
+        # A class of accuracy is taken as three standard deviations.
+        accuracy = Accuracy(v_own_pu=float(s.get("v_class_percent", 0.6)) / 300)
+        self.state = AreaState(feeder, self.area.number, self.area.own_node, accuracy)
         m = self.state
         n_i, n_e, n_x = len(m.injecting), len(m.entry), len(m.exit_node)
         self.at_v, self.at_p, self.at_q = 1, 1 + n_i, 1 + 2 * n_i
@@ -65,6 +69,9 @@ class ObserveArea:
         self.entry_at = [int(np.flatnonzero(m.node == n)[0]) for n in m.entry]
         self.exit_at = [int(np.flatnonzero(m.node == n)[0]) for n in m.exit_node]
         self.exit_entry = [int(np.argmax(m.gain[k])) for k in self.exit_at]
+        at = {int(n): k for k, n in enumerate(m.node)}
+        self.told_node = np.array([n for n in self.area.nodes if int(feeder.grid.rep[n]) in at], dtype=np.int64)
+        self.told_at = np.array([at[int(feeder.grid.rep[n])] for n in self.told_node], dtype=np.int64)
         self.framed = np.zeros(n_i, dtype=bool)
         self.bounded = np.zeros(n_e, dtype=bool)
         self.gain: Floats | None = None
@@ -74,14 +81,12 @@ class ObserveArea:
         self.below_mva: dict[int, tuple[float, float]] = {}
         self.own: Message | None = None
         self.primary: Message | None = None
-        edges = [(int(a), ("in", k)) for k, a in enumerate(m.entry_area) if a >= 0]
-        edges += [(int(a), ("out", k)) for k, a in enumerate(m.exit_area)]
-        self.edges: dict[str, list[tuple[str, int]]] = {}
-        for a, edge in edges:
-            self.edges.setdefault(feeder.agents[a], []).append(edge)
-        self.heard: set[str] = set()
-        self.letters: dict[str, int] = {}
-        self.said: dict[str, list[float]] = {}
+        ups = [(int(m.entry_line[k]), (feeder.agents[a], True, k)) for k, a in enumerate(m.entry_area) if a >= 0]
+        downs = [(int(m.exit_line[k]), (feeder.agents[a], False, k)) for k, a in enumerate(m.exit_area)]
+        self.edges: dict[int, tuple[str, bool, int]] = dict(ups + downs)
+        self.heard: set[int] = set()
+        self.letters: dict[int, int] = {}
+        self.said: dict[int, tuple[float, float, float, float]] = {}
         self.result = np.zeros(0)
         self.open = False
         self.next_s = 0.0
@@ -143,10 +148,10 @@ class ObserveArea:
                 if self.own_row >= 0:
                     z[self.at_p + self.own_row] = number(values["p_mw"])
                     z[self.at_q + self.own_row] = number(values["q_mvar"])
-            lines = np.ravel(values.get("boundary_line", ())).tolist()
-            flows = zip(lines, np.ravel(values.get("boundary_p_mw", ())).tolist(),
-                        np.ravel(values.get("boundary_q_mvar", ())).tolist(), strict=True)
-            for line, p_mw, q_mvar in flows:
+            columns = (
+                np.ravel(values.get(key, ())).tolist() for key in ("boundary_line", "boundary_p_mw", "boundary_q_mvar")
+            )
+            for line, p_mw, q_mvar in zip(*columns, strict=True):
                 if line in self.entry_of:
                     k = self.entry_of[line]
                     z[self.at_up_p + k], z[self.at_up_q + k] = p_mw, q_mvar
@@ -184,18 +189,17 @@ class ObserveArea:
     def _letter(self, message: Message) -> bool:
         """Take a neighbour's letter; tell whether it moves this side."""
         values, moved = message.values, False
-        self.heard.add(message.sender)
-        columns = (np.ravel(values[key]).tolist() for key in ("line", "v_pu", "va_rad", "p_mw", "q_mvar"))
-        for line, v_pu, va_rad, p_mw, q_mvar in zip(*columns, strict=True):
-            if line in self.entry_of:
-                k = self.entry_of[line]
-                moved |= not abs(v_pu - self.above_v_pu[k]) < self.tolerance / 4
-                self.above_v_pu[k], self.above_rad[k] = v_pu, va_rad
-            elif line in self.exit_of:
-                k = self.exit_of[line]
-                old = self.below_mva.get(k, (math.inf, math.inf))
-                moved |= max(abs(p_mw - old[0]), abs(q_mvar - old[1])) > self.tolerance * self.base_mva / 4
-                self.below_mva[k] = p_mw, q_mvar
+        line = int(values["line"])
+        self.heard.add(line)
+        if line in self.entry_of:
+            k, v_pu = self.entry_of[line], float(values["v_pu"])
+            moved = not abs(v_pu - self.above_v_pu[k]) < self.tolerance / 4
+            self.above_v_pu[k], self.above_rad[k] = v_pu, float(values["va_rad"])
+        elif line in self.exit_of:
+            k, p_mw, q_mvar = self.exit_of[line], float(values["p_mw"]), float(values["q_mvar"])
+            old = self.below_mva.get(k, (math.inf, math.inf))
+            moved = max(abs(p_mw - old[0]), abs(q_mvar - old[1])) > self.tolerance * self.base_mva / 4
+            self.below_mva[k] = p_mw, q_mvar
         return moved
 
     def _estimate(self) -> None:
@@ -208,40 +212,33 @@ class ObserveArea:
         if not first:
             self._edges()
         self._estimate()
-        m, result = self.state, self.result
+        m, result = self.state, self.result.tolist()
         n, n_x, n_e = len(m.node), len(m.exit_node), len(m.entry)
         out = []
-        for name, edges in self.edges.items():
-            says: list[float] = []
-            lines = []
-            for side, k in edges:
-                if side == "in":
-                    up = n + n_x + k
-                    w, p_mw, q_mvar = result[self.entry_at[k]], result[up], result[up + n_e]
-                    angle, line = self.angle_rad[k], m.entry_line[k]
-                else:
-                    w, angle = result[self.exit_at[k]], result[n + k] + self.angle_rad[self.exit_entry[k]]
-                    p_mw, q_mvar = self.z[self.at_out_p + k], self.z[self.at_out_q + k]
-                    line = m.exit_line[k]
-                lines.append(int(line))
-                says += [math.sqrt(max(2.0 * float(w), 0.0)), float(angle), float(p_mw), float(q_mvar)]
-            if not first and (self.letters.get(name, 0) >= self.rounds or not self._moved(name, says)):
+        for line, (name, upwards, k) in self.edges.items():
+            if upwards:
+                up = n + n_x + k
+                w, angle, p_mw, q_mvar = result[self.entry_at[k]], self.angle_rad[k], result[up], result[up + n_e]
+            else:
+                w, angle = result[self.exit_at[k]], result[n + k] + self.angle_rad[self.exit_entry[k]]
+                p_mw, q_mvar = float(self.z[self.at_out_p + k]), float(self.z[self.at_out_q + k])
+            says = math.sqrt(max(2.0 * w, 0.0)), angle, p_mw, q_mvar
+            if not first and (self.letters.get(line, 0) >= self.rounds or not self._moved(line, says)):
                 continue
-            self.said[name] = says
-            self.letters[name] = self.letters.get(name, 0) + 1
-            table = np.array(says).reshape(-1, 4)
-            values = {"line": np.array(lines), "v_pu": table[:, 0], "va_rad": table[:, 1],
-                      "p_mw": table[:, 2], "q_mvar": table[:, 3]}
-            out.append(Message(self.site.name, name, "boundary", values, size_bytes=40 + 40 * len(lines)))
+            self.said[line] = says
+            self.letters[line] = self.letters.get(line, 0) + 1
+            values = {"line": line, "v_pu": says[0], "va_rad": angle, "p_mw": p_mw, "q_mvar": q_mvar}
+            out.append(Message(self.site.name, name, "boundary", values, size_bytes=80))
         return out
 
-    def _moved(self, name: str, says: list[float]) -> bool:
-        """Tell whether a neighbour's side differs from what it was told by more than the tolerance."""
-        said = self.said.get(name, [math.inf] * len(says))
-        return any(
-            abs(new - old) > self.tolerance * (1.0 if k % 4 < 2 else self.base_mva)
-            for k, (new, old) in enumerate(zip(says, said, strict=True))
-        )
+    def _moved(self, line: int, says: tuple[float, float, float, float]) -> bool:
+        """Tell whether an edge differs from what the neighbour was told by more than the tolerance."""
+        said = self.said.get(line)
+        if said is None:
+            return True
+        gap_u = max(abs(says[0] - said[0]), abs(says[1] - said[1]))
+        gap_s = max(abs(says[2] - said[2]), abs(says[3] - said[3]))
+        return gap_u > self.tolerance or gap_s > self.tolerance * self.base_mva
 
     def mismatch(self) -> float:
         """Return the largest difference between this side of the edges and what the neighbours say [pu]."""
@@ -260,7 +257,6 @@ class ObserveArea:
         self.open = False
         grid = self.area.feeder.grid
         v_pu = np.full(grid.n_nodes, np.nan)
-        v_pu[self.state.node] = np.sqrt(np.maximum(2.0 * self.result[: len(self.state.node)], 0.0))
-        v_pu = np.where(self.area.feeder.area == self.area.number, v_pu[grid.rep], np.nan)
+        v_pu[self.told_node] = np.sqrt(np.maximum(2.0 * self.result[self.told_at], 0.0))
         values = {"feeder": self.area.feeder.name, "v_pu": v_pu}
         return Message(self.site.name, LOGBOOK, "estimate", values)

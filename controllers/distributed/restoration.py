@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,9 @@ class RestoreSupply:
         self.node_v_pu: dict[int, float] = {}
         self.outflow_mva: dict[int, float] = {}
         self.own_v_pu = 1.0
-        self.trafo_mva = np.zeros(0)
+        self.own: Message | None = None
+        self.primary: Message | None = None
+        self.frames: dict[str, Message] = {}
         self.trafo_percent = np.zeros(0)
         self.reach = self.area.routes()
 
@@ -86,22 +88,32 @@ class RestoreSupply:
         out: list[Message] = []
         for message in inbox:
             topic = message.topic
+            # Measurements are kept as they come and read when a fault asks for them.
             if topic == "own":
-                self._own(message)
+                self.own = message
             elif topic == "secondary":
-                self._secondary(message)
+                self.frames[message.sender] = message
             elif topic == "primary":
-                self.trafo_mva = np.abs(np.asarray(message.values["p_mw"], float))
-                self.trafo_percent = np.asarray(message.values["loading_percent"], float)
-                self.own_v_pu = float(np.max(message.values["v_pu"])) if self.area.at_root else self.own_v_pu
+                self.primary = message
             elif topic in self.urgent:
                 out += self._flisr(topic, message, now_s)
         if self.case is not None:
             out += self._proceed(now_s)
         return out
 
-    def _own(self, message: Message) -> None:
-        values = message.values
+    def _read(self) -> None:
+        """Read the newest measurements into loads, voltages and outflows."""
+        for frame in self.frames.values():
+            self._secondary(frame)
+        self.frames = {}
+        if self.primary is not None:
+            values = self.primary.values
+            self.trafo_percent = np.asarray(values["loading_percent"], float)
+            self.own_v_pu = float(np.max(values["v_pu"])) if self.area.at_root else self.own_v_pu
+        if self.own is not None:
+            self._own(self.own.values)
+
+    def _own(self, values: Mapping[str, Any]) -> None:
         if not self.area.at_root:
             self.own_v_pu = number(values["v_pu"])
         if "boundary_line" in values:
@@ -226,6 +238,7 @@ class RestoreSupply:
 
     def _dark(self, line: int) -> list[Message]:
         """Report what the own dark nodes miss, and ask for it beyond each normally open line."""
+        self._read()
         grid, areas, mine = self.area.feeder.grid, self.area.feeder.area, self.area.number
         dark = below(grid, line)
         missing = sum(self._load(n) for n in dark if areas[n] == mine)
@@ -242,6 +255,7 @@ class RestoreSupply:
 
     def _ask(self, tie: int, node: int) -> list[Message]:
         """Offer what the way from the tie to this area's exit can carry, and pass the offer on."""
+        self._read()
         z = root_impedance(self.area.feeder.grid)[node]
         # 0.25 is the tangent of the load's angle at cos phi 0.97.
         drop = float(z.real + 0.25 * z.imag)
@@ -249,6 +263,7 @@ class RestoreSupply:
         return self._offer({"line": tie, "node": node, "mva": float("inf"), "v_pu": v_pu, "drop": drop})
 
     def _offer(self, values: Any) -> list[Message]:
+        self._read()
         grid = self.area.feeder.grid
         mine = {int(n) for n in self.area.nodes}
         load = {n: self._load(n) for n in mine}

@@ -58,7 +58,7 @@ class ShareTree:
         self.told, self.told_s = total, now_s
         return [Message(sender, self.parent, self.capacity_topic, {"capacity": total}, size_bytes=56)]
 
-    def split(self, sender: str, amount: float, side: int = 0, **values: float) -> tuple[float, list[Message]]:
+    def split(self, sender: str, amount: float, side: int = 0) -> tuple[float, list[Message]]:
         """Return the own part of `amount` and the letters with the children's parts.
 
         Parameters
@@ -70,7 +70,7 @@ class ShareTree:
         if total <= 0:
             return 0.0, []
         letters = [
-            Message(sender, name, self.share_topic, {"amount": amount * float(c[side]) / total, **values}, size_bytes=56)
+            Message(sender, name, self.share_topic, {"amount": amount * float(c[side]) / total}, size_bytes=56)
             for name, c in self.below.items() if c[side] > 0
         ]
         return amount * float(self.own[side]) / total, letters

@@ -103,7 +103,7 @@ class ConsensusVoltVar:
 
     def _set_points(self, now_s: float) -> list[Message]:
         ratio = self.ratio.value
-        changed = abs(ratio - self.sent_ratio) > 0.01 or (ratio == 0.0) != (self.sent_ratio == 0.0)
+        changed = abs(ratio - self.sent_ratio) > 0.025 or (ratio == 0.0) != (self.sent_ratio == 0.0)
         if not changed and (ratio == 0.0 or now_s - self.sent_s < self.ttl_s / 2):
             return []
         self.sent_ratio, self.sent_s = ratio, now_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -171,21 +172,19 @@ class BelievedState:
         file = self.files.get(message.sender.rpartition(".")[0])
         if file is None:
             return
-        values = message.values
-        node = np.atleast_1d(np.asarray(values["node"], dtype=np.int64))
-        new = (node >= 0) & (node < len(file.v))
-        new[new] = message.sent_ms > file.node_ms[node[new]]
-        if not new.any():
+        # One substation a message, thousands a frame: plain numbers, no arrays.
+        values, sent_ms = message.values, message.sent_ms
+        node = int(values["node"])
+        if not 0 <= node < len(file.v) or sent_ms <= file.node_ms[node]:
             return
-        at = node[new]
-        base = file.belief.grid.base_mva
-        read = {k: np.atleast_1d(np.asarray(values[k], float))[new] for k in ("v_pu", "p_mw", "q_mvar")}
-        file.v[at] = read["v_pu"]
-        file.s[at] = (read["p_mw"] + 1j * read["q_mvar"]) / base
-        for name in ("der_mw", "der_avail_mw"):
-            if name in values:
-                getattr(file, name)[at] = np.atleast_1d(np.asarray(values[name], float))[new]
-        file.node_ms[at] = message.sent_ms
+        v, p, q = float(values["v_pu"]), float(values["p_mw"]), float(values["q_mvar"])
+        if not math.isfinite(v + p + q):
+            return
+        file.v[node] = v
+        file.s[node] = complex(p, q) / file.belief.grid.base_mva
+        file.der_mw[node] = values.get("der_mw", 0.0)
+        file.der_avail_mw[node] = values.get("der_avail_mw", 0.0)
+        file.node_ms[node] = sent_ms
 
     def _estimated(self, file: FeederFile, now_ms: int) -> Picture | None:
         net, belief = file.net, file.belief

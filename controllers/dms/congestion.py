@@ -16,6 +16,8 @@ from controllers.dms.optimiser import solve
 ROUNDS = 8
 ROWS_A_ROUND = 8
 """Worst violations that become constraints in one round; their neighbours mostly follow."""
+FINE = 1e-3
+"""Change of the optimum, of the largest lever, that is not worth another round."""
 SLACK_PU, SLACK_PERCENT = 2e-4, 0.1
 """What the linearisation may leave behind; the margin of the limits is larger."""
 SHORTFALL_COST = 1e4
@@ -98,19 +100,24 @@ def relieve(
     base = topology.net.grid.base_mva
     usable = topology.at[levers.node] >= 0
     # Starting from what the levers would do unasked also finds out which of them may return to it.
-    p = np.where(usable, np.clip(levers.preferred_mw, levers.lower_mw, levers.upper_mw), levers.p_mw)
+    # A lever at a busbar cannot help and is let go.
+    p = np.clip(levers.preferred_mw, levers.lower_mw, levers.upper_mw)
+    size_mw, moved = float(np.abs(levers.p_mw[usable]).max(initial=1e-3)), np.inf
     seen_v, seen_b = np.zeros(len(v), dtype=bool), np.zeros(len(topology.closed), dtype=bool)
     free = np.flatnonzero(usable)
     state = v
-    best = Relief(p, v, False)
+    best, cheapest = Relief(p, v, False), np.inf
     for _ in range(ROUNDS):
         state = topology.flow(_moved(s, levers, p, base), v_anchor, state)
         if not np.isfinite(state).all():
             break
         bad_v, bad_b = violations(topology, state, limits)
         secure = not (bad_v.any() or bad_b.any())
-        best = Relief(p, state, secure)
-        if secure or not len(free):
+        price = float((levers.cost * np.abs(p - levers.preferred_mw)).sum())
+        if not best.secure or (secure and price < cheapest):
+            best, cheapest = Relief(p, state, secure), price
+        # A first long step overshoots: the rows it was made for are linearised again where it ended.
+        if not len(free) or (secure and (moved < FINE * size_mw or not (seen_v.any() or seen_b.any()))):
             break
         size = np.abs(state)
         beyond = np.maximum(size - limits.v_max_pu, limits.v_min_pu - size)
@@ -121,7 +128,7 @@ def relieve(
             break
         moved = float(np.abs(new - p).max())
         p = new
-        if moved < 1e-4 and not grown:
+        if moved < FINE * size_mw and not grown and not secure:
             break
     return best
 

@@ -90,7 +90,8 @@ class Gain:
         self.r: Floats = np.concatenate((var_v, np.full(2 * ns, var_flow)))
         self.common: Floats = np.zeros((len(self.r0), 0)) if common is None else common
         shared = H @ self.common
-        self.m_inv: Floats = np.linalg.inv((H * self.r0) @ H.T + shared @ shared.T + np.diag(self.r))
+        innovation = (H * self.r0) @ H.T + shared @ shared.T + np.diag(self.r)
+        self.m_inv: Floats = np.asarray(np.linalg.inv(innovation), dtype=np.float64)
         self._pull_z: Floats = np.asarray(np.sqrt(np.diag(self.m_inv)), dtype=np.float64)
         self._pull_x: Floats | None = None
 

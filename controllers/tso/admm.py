@@ -42,7 +42,8 @@ class AdmmTso:
     tolerance_pu : float
         Deviation below which no negotiation is opened (0.002).
     short_circuit_mva : float or mapping of interface to float
-        Of the transmission bus; the rise of U with Q is its inverse (6000).
+        The rise of U with Q is its inverse: of the transmission bus where one interface moves alone, less
+        where neighbouring ones move with it, as they do (3500).
     rho : float
         (1.0)
     """
@@ -57,9 +58,9 @@ class AdmmTso:
         self.cycle_s = float(s.get("cycle_s", 300.0))
         self.tolerance_pu = float(s.get("tolerance_pu", 0.002))
         self.rho = float(s.get("rho", 1.0))
-        strength = s.get("short_circuit_mva", 6000.0)
+        strength = s.get("short_circuit_mva", 3500.0)
         known = strength if isinstance(strength, Mapping) else {}
-        common = 6000.0 if isinstance(strength, Mapping) else float(strength)
+        common = 3500.0 if isinstance(strength, Mapping) else float(strength)
         self.rise = {n: i.sn_mva / float(known.get(n, common)) for n, i in self.interfaces.items()}
         self.measured: dict[str, NDArray[np.float64]] = {}
         self.talks: dict[str, Talk] = {}

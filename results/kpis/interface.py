@@ -52,7 +52,7 @@ def _slots(run: Run) -> tuple[Floats, Floats] | None:
     error_pu = run.values("interface", "v_pu").astype(float) - run.values("interface", "v_set_pu")
     error_kv = mean(error_pu) * vn_kv
     q_mvar = mean(run.values("interface", "q_mvar").astype(float))
-    conforms = (np.abs(error_kv) <= tolerance_kv(run)) | (error_kv * q_mvar >= 0.0)
+    conforms = (np.abs(error_kv) <= tolerance_kv(run)) | (error_kv * q_mvar <= 0.0)
     return np.where(np.isnan(error_kv) | np.isnan(q_mvar), np.nan, conforms), q_mvar
 
 

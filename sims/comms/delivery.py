@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from sims.comms import ledger as fate
@@ -13,7 +14,7 @@ from sims.comms.message import Message
 from sims.comms.packet import ACK, DATA, FLOOD, REPLAY, Packet, Schedule, Timer
 
 
-class Delivery:
+class Delivery(ABC):
     """Books each message's fate once, however many copies of it are about."""
 
     def __init__(self, names: Sequence[str], arq: Mapping[str, Arq], topics: Sequence[str]) -> None:
@@ -25,13 +26,13 @@ class Delivery:
         self._tickets: dict[int, Ticket] = {}
         self._delivered: list[Message] = []
 
+    @abstractmethod
     def _depart(self, packet: Packet) -> None:
         """Send `packet` off from its source; whoever moves packets knows how."""
-        raise NotImplementedError
 
+    @abstractmethod
     def set_timer(self, at_ns: int, timer: Timer) -> None:
         """Let `timer` fire at `at_ns`."""
-        raise NotImplementedError
 
     def _deliver(self, packet: Packet) -> None:
         """Take in what is no plain message: a copy, an acknowledgement, an attacker's packet."""

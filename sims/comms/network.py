@@ -157,9 +157,9 @@ class Network(Transit):
         return self.disruptions.availability(kind, name, self.now_ns)
 
     def way(self, src: int, dst: int, topic: str) -> tuple[Link, ...] | None:
-        """Return the links that a message from node `src` to node `dst` takes as things stand, or None."""
+        """Return the links from node `src` to node `dst` while everything is up, or None."""
         line = self._line(src, dst, topic) if self._lines else None
-        return (line,) if line is not None else self.routes.path(src, dst)
+        return (line,) if line is not None else self.routes.whole(src, dst)
 
     def require_routes(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Refuse a network in which some (sender, receiver) of `pairs` has no way to go.

@@ -71,20 +71,26 @@ class Routes:
                 return link
         return None
 
+    def whole(self, node: int, dst: int) -> Path | None:
+        """Return all links from `node` to `dst` while everything is up, or None where there are none."""
+        head: Path = ()
+        tail: Path = ()
+        if node != dst and self._hub[node] >= 0:
+            if not self._out[node]:
+                return None
+            head = (self._out[node][0],)
+            node = head[0].dst
+        if node != dst and self._hub[dst] >= 0:
+            if not self._to_leaf[dst]:
+                return None
+            tail = (self._to_leaf[dst][0],)
+            dst = self._hub[dst]
+        core: Path | None = () if node == dst else self._whole(node, dst)
+        return None if core is None else (*head, *core, *tail)
+
     def exists(self, node: int, dst: int) -> bool:
         """Tell whether any way leads from `node` to `dst` when everything is up."""
-        if node == dst:
-            return True
-        start, end = node, dst
-        if self._hub[node] >= 0:
-            if not self._out[node]:
-                return False
-            start = self._hub[node]
-        if self._hub[dst] >= 0 and dst != start:
-            if not self._to_leaf[dst]:
-                return False
-            end = self._hub[dst]
-        return start == end or self._whole(start, end) is not None
+        return self.whole(node, dst) is not None
 
     def path(self, node: int, dst: int) -> Path | None:
         """Return all links from `node` to `dst` as things stand, or None."""

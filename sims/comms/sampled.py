@@ -110,8 +110,7 @@ class SampledNetwork:
         key = (src, dst, topic)
         way = self._ways.get(key)
         if way is None:
-            # the whole network stands in its first state here, so a missing way is missing for good
-            found = self._network.way(src, dst, topic) or ()
+            found = self._network.way(src, dst, topic) or ()  # `ends` has refused what has no way
             way = self._ways[key] = [link.index for link in found]
             self._width = max(self._width, len(way))
         return way

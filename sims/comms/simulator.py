@@ -56,7 +56,10 @@ Router = Callable[[Message], str]
 
 
 class CommsSimulator:
-    """Hears ``outbox``, tells each delivery at the port that `route_to_port` names, once per slot.
+    """Hears ``outbox``, hands each delivery over at the port that `route_to_port` names.
+
+    A port in `ports` is told once per slot and wakes its listener. A port in `boxes` is for who steps on
+    the grid anyway: at each grid tick it holds all that has arrived since the last one.
 
     A message is handed over at the first multiple of `slot_ms` at or after its arrival; `arrived_ms` keeps
     the exact time. It enters the network at its `sent_ms`, so that the 1 ms of a time-shifted connection
@@ -65,13 +68,14 @@ class CommsSimulator:
     Ports
     -----
     hears : ``outbox``, lists of Message from any number of sources
-    tells : one list of Message per name in `ports`; ``log``, a list of one dict of columns, at grid ticks
-    writes : ``counters``, in the order of `sims.comms.ledger.COUNTERS`
+    tells : one list of Message per name in `ports`
+    writes : one tuple of Message per name in `boxes`; ``counters``, in the order of
+        `sims.comms.ledger.COUNTERS`, and ``log``, columns of what was settled since the last grid tick
 
     Parameters
     ----------
     network : Network or SampledNetwork
-    ports : sequence of str
+    ports, boxes : sequences of str
         Destination ports.
     route_to_port : callable or mapping
         Delivered message -> port, or receiver's name -> port.
@@ -82,19 +86,23 @@ class CommsSimulator:
 
     def __init__(
         self, network: Carrier, ports: Sequence[str], route_to_port: Router | Mapping[str, str],
-        *, slot_ms: int = 10, step_ms: int = 900_000,
+        *, boxes: Sequence[str] = (), slot_ms: int = 10, step_ms: int = 900_000,
     ) -> None:  # fmt: skip
         if slot_ms < 1 or step_ms < 1:
             raise ScenarioError([Problem("comms", "slot_ms", "slot_ms and step_ms must be at least 1 ms")])
-        taken = {"outbox", "counters", "log"} & set(ports)
+        taken = {"outbox", "counters", "log"} & {*ports, *boxes}
         if taken:
             text = f"'{min(taken)}' is a port of the network itself; name the destination differently"
             raise ScenarioError([Problem("comms", "ports", text)])
         self.network = network
         self.slot_ms, self.step_ms = slot_ms, step_ms
         self._route = _by_receiver(route_to_port) if isinstance(route_to_port, Mapping) else route_to_port
-        self._mail_ports = frozenset(ports)
-        self.ports = Ports(hears=("outbox",), writes=("counters",), tells=(*dict.fromkeys(ports), "log"))
+        self._mail_ports = frozenset((*ports, *boxes))
+        self._boxes: dict[str, list[Message]] = {name: [] for name in boxes}
+        self._box_until_ms = 0
+        self.ports = Ports(
+            hears=("outbox",), writes=("counters", "log", *self._boxes), tells=tuple(dict.fromkeys(ports))
+        )
         self._held: list[Message] = []
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
@@ -104,13 +112,24 @@ class CommsSimulator:
         if outbox:
             self._send(outbox, now_ms)
         arrived = network.advance(now_ms * _NS)
-        outputs = self._due(arrived, now_ms)
+        outputs = self._boxed(self._due(arrived, now_ms), now_ms)
         if is_tick(now_ms, self.step_ms):
             outputs["counters"] = network.ledger.array()
-            log = network.drain_log()
-            if log["fate"].size:
-                outputs["log"] = [log]
+            outputs["log"] = network.drain_log()
         return Step(self._next_ms(now_ms), outputs)
+
+    def _boxed(self, due: dict[str, Any], now_ms: int) -> dict[str, Any]:
+        """Put what is due for a box into it; empty the boxes once the tick they were filled for is over."""
+        if not self._boxes:
+            return due
+        if now_ms > self._box_until_ms:
+            self._box_until_ms = -(-now_ms // self.step_ms) * self.step_ms
+            for box in self._boxes.values():
+                box.clear()
+        for name, box in self._boxes.items():
+            box.extend(due.pop(name, ()))
+            due[name] = tuple(box)
+        return due
 
     def _send(self, outbox: list[Message], now_ms: int) -> None:
         """Enter each message at its `sent_ms`, which is now or, over a shifted connection, 1 ms ago."""
@@ -159,12 +178,18 @@ class CommsSimulator:
 
     def get_state(self) -> dict[str, Any]:
         """Return the network's state and what is held for the next slot."""
-        return {"network": self.network.get_state(), "held": list(self._held)}
+        boxes = {name: list(box) for name, box in self._boxes.items()}
+        return {
+            "network": self.network.get_state(), "held": list(self._held), "boxes": boxes,
+            "box_until_ms": self._box_until_ms,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from what `get_state` returned."""
         self.network.set_state(state["network"])
         self._held = list(state["held"])
+        self._boxes = {name: list(box) for name, box in state["boxes"].items()}
+        self._box_until_ms = state["box_until_ms"]
 
 
 def _by_receiver(ports: Mapping[str, str]) -> Router:

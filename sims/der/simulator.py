@@ -73,10 +73,8 @@ class DerSimulator:
     """
 
     ports = Ports(
-        reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz"),
-        hears=("commands",),
-        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy"),
-        tells=("actions",),
+        reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz", "commands"),
+        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "acts"),
     )
 
     def __init__(
@@ -136,12 +134,10 @@ class DerSimulator:
             actions += self._plan(now_ms)
             d, o = self.dispatch, self.out
             outputs = {
-                "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
+                "acts": tuple(actions), "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
                 "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
             }
             self._tick_ms = now_ms
-        if actions:
-            outputs["actions"] = actions
         return Step(next_tick(now_ms, self.step_ms), outputs)
 
     def _measure(self, now_ms: int, inputs: Inputs) -> None:

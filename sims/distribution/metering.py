@@ -87,9 +87,8 @@ class Metering:
     ports = Ports(
         reads=(
             "v_pu", "p_node_mw", "q_node_mvar", "flow_p_mw", "flow_q_mvar", "loading_percent", "tap_pos",
-            "v_set_pu", "der_avail_mw", "der_mw", "interface", "cell",
+            "v_set_pu", "der_avail_mw", "der_mw", "faults", "interface", "cell",
         ),
-        hears=("faults",),
         tells=("frames", "own"),
     )
 
@@ -113,8 +112,6 @@ class Metering:
         """Report what is due at this instant."""
         frames: list[Message] = []
         own: list[Message] = []
-        for fault in items(inputs, "faults"):
-            frames += self._fault_frames(fault, now_ms)
         if now_ms % self._step_ms == 0 and "v_pu" in inputs:
             for dso, plan in self._plans.items():
                 state = {port: sources[dso] for port, sources in inputs.items() if dso in sources}
@@ -123,6 +120,8 @@ class Metering:
                     own += self._own(plan, state, now_ms)
                 if now_ms % plan.secondary_ms == 0:
                     frames += self._secondary(plan, state, now_ms)
+            for fault in items(inputs, "faults"):
+                frames += self._fault_frames(fault, now_ms)
             self._interfaces(inputs, now_ms, frames, own)
         told = {port: told for port, told in (("frames", frames), ("own", own)) if told}
         return Step(next_tick(now_ms, self._step_ms), told)

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 class PowerFlow(Protocol):
     """A power flow over one or many grids of equal topology.
 
-    Powers are injections in MW and Mvar, voltages per unit; arrays are [node, feeder] and [branch, feeder],
-    where a single grid has one feeder. A grid that did not converge has NaN, never an older solution.
+    Powers are injections in MW and Mvar, voltages per unit; arrays are [node, feeder] and [branch, feeder], and
+    [node] and [branch] from `MeshedPowerFlow`, which solves a single grid. A grid that did not converge has
+    NaN, never an older solution.
     """
 
     def set(self, kind: str, field: str, values: ArrayLike) -> None:
@@ -27,8 +28,8 @@ class PowerFlow(Protocol):
         """Put transformer number `trafo` (a row of `CompiledNet.taps`) on `position`."""
         ...
 
-    def solve(self) -> NDArray[np.bool_]:
-        """Solve for the present inputs, starting from the last solution; returns converged[feeder]."""
+    def solve(self) -> NDArray[np.bool_] | bool:
+        """Solve for the present inputs, starting from the last solution; returns converged, by feeder."""
         ...
 
     @property

@@ -13,26 +13,10 @@ from sims.grid import reference
 from sims.grid.compiled import CompiledNet
 from sims.grid.curve import Curve
 from sims.grid.element_inputs import ElementInputs
-from sims.grid.flows import FlowReader, Flows
+from sims.grid.flows import Flows
+from sims.grid.group import FeederGroup
 from sims.grid.injections import CurveSet, Injections
-from sims.grid.no_load import node_turns
 from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
-from sims.grid.radial import RadialSolver
-from sims.grid.ring import RingSolver
-
-
-class _Group:
-    """The feeders that share one topology, and what solves and reads them."""
-
-    def __init__(self, compiled: CompiledNet, feeders: IntArray) -> None:
-        self.net = compiled
-        self.feeders = feeders
-        self.solver = (RadialSolver if compiled.radial else RingSolver)(compiled, len(feeders))
-        self.reader = FlowReader(compiled)
-        self.turns = node_turns(compiled)
-        rep_of_root = compiled.rep[compiled.roots]
-        self.root_rows = np.array([int(np.nonzero(rep_of_root == h)[0][0]) for h in self.solver.heads])
-        self.joined_nodes = np.nonzero(compiled.rep != np.arange(compiled.n_nodes))[0]
 
 
 class FleetPowerFlow:
@@ -82,7 +66,7 @@ class FleetPowerFlow:
         self._slots = np.array([[t.initial - int(t.positions[0])] * w for t in compiled.taps],
                                dtype=np.int64).reshape(len(compiled.taps), w)
         self._variant: list[CompiledNet] = [compiled] * w
-        self._groups: list[_Group] = [_Group(compiled, np.arange(w))]
+        self._groups: list[FeederGroup] = [FeederGroup(compiled, np.arange(w))]
         self._vr, self._vi = np.ones((n, w)), np.zeros((n, w))
         self._started = np.zeros(w, dtype=bool)
         self.converged: BoolArray = np.zeros(w, dtype=bool)
@@ -194,7 +178,7 @@ class FleetPowerFlow:
         self._groups = []
         for net, columns in members.values():
             feeders = np.array(columns, dtype=np.int64)
-            self._groups.append(kept.get((id(net), feeders.tobytes())) or _Group(net, feeders))
+            self._groups.append(kept.get((id(net), feeders.tobytes())) or FeederGroup(net, feeders))
         self._started[feeder] = False
 
     def variant(self, feeder: int) -> CompiledNet:
@@ -235,7 +219,7 @@ class FleetPowerFlow:
             p, q = p * (1.0 - z - i), q * (1.0 - z - i)
         return Injections(p, q, terms, self._curves, self._active, self._p_amp, self._q_amp)
 
-    def _solve_group(self, group: _Group, inj: Injections, whole: bool) -> None:
+    def _solve_group(self, group: FeederGroup, inj: Injections, whole: bool) -> None:
         net, cols = group.net, group.feeders
         cold = cols[~self._started[cols]]
         if len(cold):
@@ -326,7 +310,7 @@ class FleetPowerFlow:
     def _slack_power(self) -> FloatArray:
         inj = self._injections()
 
-        def read(g: _Group, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
+        def read(g: FeederGroup, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
             p, q = g.reader.into_grid(vr, vi, slots)
             at = np.nonzero(np.isin(g.net.rep, g.solver.heads))[0]
             own = inj if len(g.feeders) == self.n_feeders else inj.take(g.feeders)

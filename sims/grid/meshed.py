@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
+from lightsim2grid.algorithm import NRSing_KLU
 from numpy.typing import ArrayLike
 
-from sims.core.errors import GridError, nearest
+from sims.core.errors import GridError
 from sims.grid import reference
 from sims.grid.compiled import CompiledNet
 from sims.grid.element_inputs import ElementInputs
 from sims.grid.flows import FlowReader, Flows
+from sims.grid.generators import Generators
 from sims.grid.no_load import node_turns
 from sims.grid.nodal import NodalMatrix
 from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    from lightsim2grid.algorithm import NRSing_KLU
+from sims.grid.roots import Roots
 
 MAX_ITERATIONS = 20
-_FIELDS = {"gen": ("p_mw", "vm_pu"), "ext_grid": ("vm_pu", "va_degree")}
 
 
 class MeshedPowerFlow:
@@ -48,19 +45,11 @@ class MeshedPowerFlow:
         self._elements = ElementInputs(net, 1)
         self._sums: list[FloatArray] | None = None
         self._injection: tuple[FloatArray, FloatArray] | None = None
-        gens = net.elements["gen"]
-        self._gen_on: BoolArray = gens.in_service.copy()
-        self._p_gen: FloatArray = gens.p_mw.copy()
-        self._vm_gen: FloatArray = gens.vm_pu.copy()
-        limits = [net.net.gen[c].to_numpy(float) if c in net.net.gen else np.full(len(gens), np.nan)
-                  for c in ("min_q_mvar", "max_q_mvar")]
-        self._q_min = np.where(np.isfinite(limits[0]), limits[0], -np.inf)
-        self._q_max = np.where(np.isfinite(limits[1]), limits[1], np.inf)
-        self._root_v: ComplexArray = net.root_v.copy()
+        self._gens = Generators(net)
+        self._roots = Roots(net)
         self._slots: IntArray = np.array([t.initial - int(t.positions[0]) for t in net.taps], dtype=np.int64)
         self._solver = NRSing_KLU()
         self._v: ComplexArray = np.ones(net.n_nodes, dtype=np.complex128)
-        self._held: dict[int, float] = {}
         self._started = self._stale = False
         self.converged = False
         self.iterations = 0
@@ -98,39 +87,23 @@ class MeshedPowerFlow:
             va_degree). Setting a load, sgen or storage ends `set_injection`.
         """
         self._fixed = None
-        if kind not in _FIELDS:
+        if kind == "gen":
+            self._gens.set(field, values)
+        elif kind == "ext_grid":
+            self._roots.set(field, values)
+            self._stale = True
+        else:
             self._elements.set(kind, field, values)
             self._injection = self._sums = None
-            return
-        name = self.compiled.name
-        if field not in _FIELDS[kind]:
-            raise GridError(f"net {name}: {kind} has no field {field}{nearest(field, _FIELDS[kind])}")
-        gens = self.compiled.elements["gen"]
-        on = self.compiled.net.ext_grid[self.compiled.net.ext_grid["in_service"]]
-        size = len(on) if kind == "ext_grid" else len(gens)
-        given = np.asarray(values, dtype=float).reshape(-1)
-        if len(given) not in (1, size):
-            raise GridError(f"net {name}: {kind}.{field} has {len(given)} values, needs {size}")
-        full = np.broadcast_to(given, (size,)).copy()
-        if kind == "ext_grid":
-            for bus, value in zip(on["bus"], full, strict=True):
-                row = int(np.nonzero(self.compiled.roots == self.compiled.bus_node[int(bus)])[0][0])
-                v = self._root_v[row]
-                self._root_v[row] = value * v / abs(v) if field == "vm_pu" else abs(v) * np.exp(1j * np.deg2rad(value))
-            self._stale = True
-        elif field == "p_mw":
-            self._p_gen = full * gens.scaling
-        else:
-            self._vm_gen = full
 
     def set_generator(self, row: int, *, in_service: bool) -> None:
         """Take generator number `row` (of ``elements['gen']``) out of service or back: P and voltage support."""
-        self._gen_on[row] = in_service
+        self._gens.on[row] = in_service
         self._sorted = self._fixed = None
 
     def set_slack(self, v: ArrayLike) -> None:
         """Hold the roots at `v`, complex [pu], one for all or [root]."""
-        self._root_v = np.array(np.broadcast_to(np.asarray(v, dtype=np.complex128), self._root_v.shape))
+        self._roots.hold(v)
         self._stale = True
 
     def set_tap(self, trafo: int, position: ArrayLike) -> None:
@@ -161,8 +134,9 @@ class MeshedPowerFlow:
     def solve(self) -> bool:
         """Solve for the present inputs, starting from the last solution; returns whether it converged."""
         self._flows = None
-        if self._held:
-            self._held, self._sorted, self._fixed = {}, None, None
+        if self._gens.held_mvar:
+            self._gens.held_mvar = {}
+            self._sorted = self._fixed = None
         self.converged = self._newton()
         for _ in range(10):
             if not (self.converged and self.enforce_q_limits and self._hold_limits()):
@@ -178,7 +152,6 @@ class MeshedPowerFlow:
     def _power(self, vm: FloatArray) -> ComplexArray:
         """Injection of every node at the voltage magnitudes `vm` [MVA], generators' P included."""
         if self._fixed is None or self._depends:
-            net = self._net
             if self._injection is not None:
                 s = self._injection[0] + 1j * self._injection[1]
             else:
@@ -186,10 +159,7 @@ class MeshedPowerFlow:
                     self._sums = [k[:, 0] for k in self._elements.nodal()]
                 p, p_i, p_z, q, q_i, q_z = self._sums
                 s = p + (p_i + p_z * vm) * vm + 1j * (q + (q_i + q_z * vm) * vm)
-            gens = net.elements["gen"]
-            np.add.at(s, gens.node, np.where(self._gen_on, self._p_gen, 0.0))
-            for row, value in self._held.items():
-                s[gens.node[row]] += 1j * value
+            self._gens.add_to(s)
             self._fixed = s
         return self._fixed
 
@@ -197,10 +167,8 @@ class MeshedPowerFlow:
         """Sort the nodes into reference, PV and PQ; kept until a generator changes its part."""
         if self._sorted is None:
             net, nodal = self._net, self._nodal
-            gens = net.elements["gen"]
-            holds = self._gen_on & net.live[gens.node] & ~np.isin(net.rep[gens.node], net.rep[net.roots])
-            holds[list(self._held)] = False
-            pv_nodes, first = np.unique(net.rep[gens.node[holds]], return_index=True)
+            holds = self._gens.holding(net)
+            pv_nodes, first = np.unique(net.rep[net.elements["gen"].node[holds]], return_index=True)
             n = len(nodal.nodes)
             ref = nodal.place[[nodal.reference]].astype(np.int32)
             pv = nodal.place[pv_nodes].astype(np.int32)
@@ -218,14 +186,14 @@ class MeshedPowerFlow:
         holder, pv, pq, weights, ref, root_nodes = self._plan()
         if self._stale:
             ratio = np.ones(net.n_nodes, dtype=np.complex128)
-            ratio[root_nodes] = self._root_v / self._root_v[0]
+            ratio[root_nodes] = self._roots.v / self._roots.v[0]
             nodal.fill(self._slots, ratio)
             self._stale = False
         if not self._started:
-            self._v[nodal.nodes] = self._turns[nodal.nodes] * self._root_v[0]
+            self._v[nodal.nodes] = self._turns[nodal.nodes] * self._roots.v[0]
         v = self._v[nodal.nodes]
-        v[ref] = self._root_v[0]
-        v[pv] *= self._vm_gen[holder] / np.abs(v[pv])
+        v[ref] = self._roots.v[0]
+        v[pv] *= self._gens.vm_pu[holder] / np.abs(v[pv])
         self.iterations = 0
         for _ in range(30):
             s = self._nodal_power(v) / net.base_mva
@@ -247,7 +215,7 @@ class MeshedPowerFlow:
             return False
         full = np.zeros(net.n_nodes, dtype=np.complex128)
         full[nodal.nodes] = v
-        full[root_nodes] = self._root_v
+        full[root_nodes] = self._roots.v
         self._v = full[net.rep]
         self._v[~net.live] = 0.0
         return True
@@ -272,15 +240,12 @@ class MeshedPowerFlow:
 
     def _hold_limits(self) -> bool:
         """Put generators beyond their limits on the limit; returns whether there were any."""
-        q = self.gen_q_mvar
-        gens = self._net.elements["gen"]
-        free = self._gen_on & ~np.isin(gens.node, self._net.roots)
-        free[list(self._held)] = False
-        over, under = free & (q > self._q_max), free & (q < self._q_min)
-        for row in np.nonzero(over | under)[0]:
-            self._held[int(row)] = float(self._q_max[row] if over[row] else self._q_min[row])
+        self._flows = None
+        more = self._gens.hold_limits(self._net, self.gen_q_mvar)
+        self._flows = None
+        if more:
             self._sorted = self._fixed = None
-        return bool((over | under).any())
+        return more
 
     def _fall_back(self) -> bool:
         v = reference.solved_voltages(self._net, self.export())
@@ -294,11 +259,6 @@ class MeshedPowerFlow:
     def n_nodes(self) -> int:
         """Number of nodes."""
         return self.compiled.n_nodes
-
-    @property
-    def topology(self) -> CompiledNet:
-        """The grid under the present switch and branch states."""
-        return self._net
 
     @property
     def v(self) -> ComplexArray:
@@ -368,37 +328,21 @@ class MeshedPowerFlow:
     @property
     def gen_q_mvar(self) -> FloatArray:
         """Reactive power of each generator [Mvar]; generators that share a node share it evenly."""
-        net, gens = self._net, self._net.elements["gen"]
-        flows = self.flows
-        s = np.zeros(net.n_nodes)
-        np.add.at(s, net.rep[net.branch_from], flows.q_from_mvar)
-        np.add.at(s, net.rep[net.branch_to], flows.q_to_mvar)
+        net, flows = self._net, self.flows
+        q = np.zeros(net.n_nodes)
+        np.add.at(q, net.rep[net.branch_from], flows.q_from_mvar)
+        np.add.at(q, net.rep[net.branch_to], flows.q_to_mvar)
         shunt = np.where(net.live, net.shunt_y.imag, 0.0)
-        np.add.at(s, net.rep, -shunt * np.abs(self._v) ** 2 * net.base_mva - self._power(np.abs(self._v)).imag)
-        free = self._gen_on.copy()
-        free[list(self._held)] = False
-        count = np.bincount(net.rep[gens.node[free]], minlength=net.n_nodes)
-        q = np.where(free, s[net.rep[gens.node]] / np.maximum(count[net.rep[gens.node]], 1), 0.0)
-        for row, value in self._held.items():
-            q[row] = value
-        return q
+        np.add.at(q, net.rep, -shunt * np.abs(self._v) ** 2 * net.base_mva - self._power(np.abs(self._v)).imag)
+        return self._gens.reactive(net, q)
 
     def export(self, feeder: int = 0) -> Any:
         """Return a pandapower net in the present state."""
         del feeder
-        net, gens = self._net, self._net.elements["gen"]
-        vm = np.where(np.isfinite(self._v), np.abs(self._v), 1.0)
-        s = self._power(vm).copy()
-        dispatched = np.where(self._gen_on, self._p_gen, 0.0)
-        dispatched[list(self._held)] = 0.0
-        np.add.at(s, gens.node, -dispatched)
+        net = self._net
+        s = self._power(np.where(np.isfinite(self._v), np.abs(self._v), 1.0)).copy()
+        self._gens.take_from(s)
         taps = {i: int(t.positions[0] + self._slots[i]) for i, t in enumerate(net.taps) if len(t.positions) > 1}
-        out = reference.export(net, s.real, s.imag, self._root_v, taps)
-        on = self._gen_on.copy()
-        on[list(self._held)] = False
-        out.gen["in_service"] = on
-        out.gen["scaling"] = 1.0
-        out.gen["p_mw"] = self._p_gen
-        free = ~np.isin(gens.node, net.roots)
-        out.gen.loc[gens.index[free], "vm_pu"] = self._vm_gen[free]
+        out = reference.export(net, s.real, s.imag, self._roots.v, taps)
+        self._gens.write(out.gen, net.roots)
         return out

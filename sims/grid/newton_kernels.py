@@ -285,6 +285,9 @@ def newton(order, up, pick, dr, di, ur, ui, lr, li, fdr, fdi, fur, fui, flr, fli
                     if after < before:
                         break
                     part *= 0.5
+                if part < 1e-3:
+                    # Stuck on a kink, where no step along this direction helps: step over it.
+                    part = 0.4
             for k in range(n_roots, m):
                 xr[k] += part * (tr[k] - xr[k])
                 xi[k] += part * (ti[k] - xi[k])

@@ -11,7 +11,7 @@ from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
 
 SWEEPS = 60
 FULL_STEPS = 8
-NEWTON_STEPS = 40
+NEWTON_STEPS = 100
 
 
 class RadialSolver:

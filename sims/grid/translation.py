@@ -206,7 +206,8 @@ def tap_tables(full: Any, built: dict[str, Any], bus_node: dict[int, int]) -> tu
             round(now) if np.isfinite(now) else int(where[0]), round(neutral) if np.isfinite(neutral) else 0,
             percent if np.isfinite(percent) and len(where) > 1 else 0.0,
             row["tap_side"] if isinstance(row.get("tap_side"), str) else "",
-            bus_node[int(row["hv_bus"])], bus_node[int(row["lv_bus"])], np.ascontiguousarray(y[:, at].transpose(1, 0, 2)),
+            bus_node[int(row["hv_bus"])], bus_node[int(row["lv_bus"])],
+            np.ascontiguousarray(y[:, at].transpose(1, 0, 2)),
         ))
     return tuple(out)
 

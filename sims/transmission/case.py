@@ -152,6 +152,36 @@ class MachineCase:
         ones = np.ones(len(self.load_bus))
         return replace(self, load_z=z * ones, load_i=i * ones)
 
+    def with_transformers(
+        self, buses: Sequence[int], new_ids: Sequence[int], r_pu: Array, x_pu: Array, tap: Array,
+    ) -> MachineCase:
+        """Return the case with a busbar behind a transformer added for each entry, in the cell of its bus.
+
+        Parameters
+        ----------
+        buses, new_ids : sequences of int
+            Numbers of the transmission buses, and of the busbars to add.
+        r_pu, x_pu : arrays
+            Series impedance on `base_mva`.
+        tap : array
+            Ratio at the transmission end.
+        """
+        at = self.bus_index(buses)
+        taken = sorted(set(new_ids) & set(self.bus_ids)) or sorted({i for i in new_ids if list(new_ids).count(i) > 1})
+        if taken:
+            raise GridError(f"{self.name}: bus {', '.join(map(str, taken))} exists already; give every busbar its own")
+        zero = np.zeros(len(at))
+        rows = {"r_pu": r_pu, "x_pu": x_pu, "b_pu": zero, "tap": tap, "shift_deg": zero}
+        return replace(
+            self,
+            bus_ids=(*self.bus_ids, *new_ids),
+            bus_cell=np.append(self.bus_cell, self.bus_cell[at]),
+            branch_from=np.append(self.branch_from, at),
+            branch_to=np.append(self.branch_to, self.n_bus + np.arange(len(at))),
+            branch={k: np.append(column, rows[k]) for k, column in self.branch.items()},
+            shunt_pu=np.append(self.shunt_pu, zero),
+        )
+
     def with_machines(self, machines: Machines) -> MachineCase:
         """Return the case with other data for its machines."""
         return replace(self, machines=machines)

@@ -120,6 +120,11 @@ class Dynamics(Readings):
 
         refuse_unstable(self.case.machines.names, rates, self._x, self._omega0, self.now_ms)
 
+    @property
+    def condition(self) -> Condition:
+        """What is in service, and what is drawn beyond the case's loads, now; a copy."""
+        return copy.deepcopy(self._condition)
+
     def schedule(self, event: Disturbance) -> None:
         """Let `event` happen at its time.
 

@@ -75,6 +75,7 @@ class QuasiSteady:
         self.df_hz = 0.0
         self.p_gen_mw = np.zeros(self.running.size)
         self.load_mva = np.zeros(load_node.size, np.complex128)
+        self.boundary_mva = np.zeros(interface_node.size, np.complex128)
 
     def trip(self, machine: int) -> None:
         """Take a machine off: no power, no voltage support."""
@@ -82,26 +83,37 @@ class QuasiSteady:
         self.engine.set_generator(machine_row(machine, self.slack), in_service=False)
 
     def solve(
-        self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128], boundary_mva: NDArray[np.complex128]
+        self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128], boundary_mva: NDArray[np.complex128],
+        boundary_droop: Floats | None = None,
     ) -> None:
         """Find frequency and voltages for set-points, static loads and what the interfaces draw.
+
+        Parameters
+        ----------
+        boundary_mva : complex array [interface]
+            What each draws at the present deviation.
+        boundary_droop : float array [interface], optional
+            How that changes with frequency [MW/Hz]; `self.boundary_mva` is what it came to.
 
         Raises
         ------
         ModelError
             No power flow or no balance exists: reserves are exhausted.
         """
+        droop = np.zeros(boundary_mva.size) if boundary_droop is None else boundary_droop
+        start_hz = self.df_hz
         for _ in range(30):
+            self.boundary_mva = boundary_mva + droop * (self.df_hz - start_hz)
             self.load_mva = load_mva * (1 + self.self_regulation * self.df_hz)
             p = self.governors.power(p_set_mw, self.df_hz, self.running)
-            self._power_flow(now_ms, p, boundary_mva)
+            self._power_flow(now_ms, p, self.boundary_mva)
             excess = float(self.engine.slack_p_mw) - float(p[self.slack])
             self.p_gen_mw = p
             if abs(excess) < self.tolerance_mw:
                 self.p_gen_mw[self.slack] += excess
                 return
             stiffness = self.governors.slope(p_set_mw, self.df_hz, self.running)
-            stiffness += self.self_regulation * float(load_mva.real.sum())
+            stiffness += self.self_regulation * float(load_mva.real.sum()) + float(droop.sum())
             self.df_hz -= excess / max(stiffness, 1.0)
             if abs(self.df_hz) > 5.0:
                 break

@@ -88,6 +88,11 @@ class Readings:
         return np.asarray(
             self.case.f0_hz * (1.0 + self._bus_weight[self._interface_bus] @ self._x[k.OMEGA]), np.float64)
 
+    @property
+    def interface_cell(self) -> Index:
+        """Position of the cell of each interface; devices behind it get `f_cell_hz[interface_cell]`."""
+        return self.case.bus_cell[self._interface_bus]
+
     # history of the cells' frequency
 
     def _begin_history(self) -> None:

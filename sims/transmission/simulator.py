@@ -82,9 +82,10 @@ class TransmissionSimulator:
     """
 
     ports = Ports(
-        hears=("exchange", "commands"),
-        writes=("f_hz", "interface", "cell", "gen", "system"),
-        tells=("boundary", "actions"),
+        reads=("commands",),
+        hears=("exchange",),
+        writes=("f_hz", "interface", "cell", "gen", "system", "acts"),
+        tells=("boundary",),
     )
     most_iterations = 50
 
@@ -98,9 +99,9 @@ class TransmissionSimulator:
         self._trips = sorted(trips, key=lambda t: t.at_ms)
         self._f0, self._wish = f_nominal_hz, wish
         self._v_tol, self._s_tol = v_tolerance_pu, s_tolerance_mva
-        self._orders: list[Message] = []
         self._delta_mw = np.zeros(len(plant.machines))
         self._boundary = np.zeros(len(plant.interfaces), np.complex128)
+        self._droop = np.zeros(len(plant.interfaces))
         self._v = np.ones(len(plant.interfaces), np.complex128)
         self._now_ms = self._solved_ms = -1
         self._open = False
@@ -108,26 +109,25 @@ class TransmissionSimulator:
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Open the instant on the grid step, iterate on each exchange, close when it agrees."""
-        self._orders.extend(items(inputs, "commands"))
         following = next_tick(now_ms, self._step_ms)
         exchanges = items(inputs, "exchange")
         if now_ms % self._step_ms == 0 and now_ms != self._now_ms:
             self._now_ms, self._iterations, self._open = now_ms, 0, True
-            actions = self._prepare(now_ms)
+            actions = self._prepare(now_ms, items(inputs, "commands"))
             self._solve(now_ms)
-            told: dict[str, Any] = {"boundary": [self._offer()]}
-            return Step(following, {**told, "actions": actions} if actions else told)
+            return Step(following, {"boundary": [self._offer()], "acts": tuple(actions)})
         if not exchanges:
             return Step(following)
-        return self._iterate(now_ms, following, dict(exchanges))
+        return self._iterate(now_ms, following, exchanges)
 
-    def _iterate(self, now_ms: int, following: int, drawn: Mapping[str, Complexes]) -> Step:
+    def _iterate(self, now_ms: int, following: int, exchanges: Sequence[tuple[str, Complexes, Floats]]) -> Step:
         """Take what the distribution grids drew; offer new voltages, or close the instant."""
         self._iterations += 1
         boundary = self._boundary.copy()
-        for dso, power in drawn.items():
-            boundary[self.plant.dso_interfaces[dso]] = power
-        ds_mva = float(np.abs(boundary - self._boundary).max())
+        for dso, drawn, droop in exchanges:
+            at = self.plant.dso_interfaces[dso]
+            boundary[at], self._droop[at] = drawn, droop
+        ds_mva = float(np.abs(boundary - self.system.boundary_mva).max())
         before, df_before = self._v, self.system.df_hz
         self._boundary = boundary
         self._solve(now_ms)
@@ -143,13 +143,12 @@ class TransmissionSimulator:
         self._open, self._solved_ms = False, now_ms
         return Step(following, {"boundary": [self._offer()], **self._results(now_ms, dv_pu, ds_mva)})
 
-    def _prepare(self, now_ms: int) -> list[Action]:
+    def _prepare(self, now_ms: int, orders: Sequence[Message]) -> list[Action]:
         """Do what happens between two power flows: trips, orders, tap changers."""
         actions: list[Action] = []
         for trip in self._trips:
             if trip.at_ms <= now_ms and self.system.running[trip.machine]:
                 self.system.trip(trip.machine)
-        orders, self._orders = self._orders, []
         for order in orders:
             self._obey(order, now_ms, actions)
         if self._solved_ms >= 0:
@@ -189,7 +188,7 @@ class TransmissionSimulator:
 
     def _solve(self, now_ms: int) -> None:
         self._p_set = self.schedule.machines(now_ms) + self._delta_mw
-        self.system.solve(now_ms, self._p_set, self._load(now_ms), self._boundary)
+        self.system.solve(now_ms, self._p_set, self._load(now_ms), self._boundary, self._droop)
         self._v = self.system.engine.v[self.system.interface_node].copy()
 
     def _offer(self) -> dict[str, tuple[Complexes, float, bool]]:
@@ -238,7 +237,7 @@ class TransmissionSimulator:
         """Return balance, taps, secondary control, boundary and waiting orders."""
         return {
             "system": self.system.get_state(), "avr": self._avr.get_state(), "delta_mw": self._delta_mw.copy(),
-            "boundary": self._boundary.copy(), "v": self._v.copy(), "orders": list(self._orders),
+            "boundary": self._boundary.copy(), "v": self._v.copy(),
             "solved_ms": self._solved_ms,
         }
 
@@ -247,5 +246,5 @@ class TransmissionSimulator:
         self.system.set_state(state["system"])
         self._avr.set_state(state["avr"])
         self._delta_mw, self._boundary = np.array(state["delta_mw"]), np.array(state["boundary"])
-        self._v, self._orders = np.array(state["v"]), list(state["orders"])
+        self._v = np.array(state["v"])
         self._solved_ms = state["solved_ms"]

@@ -132,12 +132,12 @@ def test_what_is_broken_is_named(methods, text):
 
 
 def test_state_outside_the_attributes_is_found():
-    class Hidden(Good):
-        memory = {}
+    memory = {}
 
+    class Hidden(Good):
         def decide(self, now_s, inbox):
-            self.memory[id(self)] = self.memory.get(id(self), 0) + len(inbox)
-            return [Message(self.site.name, "x", "t", {"v": self.memory[id(self)]})]
+            memory[id(self)] = memory.get(id(self), 0) + len(inbox)
+            return [Message(self.site.name, "x", "t", {"v": memory[id(self)]})]
 
     with pytest.raises(ControllerError, match="copied to a new instance"):
         check_controller(Hidden)

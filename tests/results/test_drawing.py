@@ -13,7 +13,7 @@ def test_the_time_axis_takes_the_unit_that_suits_the_run(end_h: float, unit: str
     assert axis.label == f"time since start ({unit})"
     assert axis.of(end_h) == pytest.approx(last)
     with style():
-        _, axes = figure(1, 1, (2, 1))
+        _, axes = figure(1, 1, 1.0)
         axis.apply(axes[0, 0])
     ticks = axes[0, 0].get_xticks()
     assert ticks[0] == 0
@@ -23,7 +23,7 @@ def test_the_time_axis_takes_the_unit_that_suits_the_run(end_h: float, unit: str
 
 def test_a_figure_becomes_svg_without_addresses_and_with_escaped_texts() -> None:
     with style():
-        fig, axes = figure(1, 1, (2, 1))
+        fig, axes = figure(1, 1, 1.0)
         axes[0, 0].set_title("<script>x</script> $a_b$ & co")
         axes[0, 0].plot([0, 1], [0, 1])
         text = svg(fig, 'a "title" <b>')
@@ -38,7 +38,7 @@ def test_a_figure_becomes_svg_without_addresses_and_with_escaped_texts() -> None
 def test_same_figure_same_bytes() -> None:
     def draw() -> str:
         with style():
-            fig, axes = figure(1, 2, (2, 1))
+            fig, axes = figure(1, 2, 1.0)
             axes[0, 0].plot([0, 1], [0, 1], "x")
             return svg(fig, "t")
 

@@ -35,7 +35,7 @@ TAPS = [
 def test_rows_are_gathered_from_their_sources_at_their_own_pace(writer: RunWriter) -> None:
     seen: list[int] = []
     recorder = Recorder(writer, TAPS, progress=seen.append)
-    assert recorder.ports.reads == ("vm", "p")
+    assert recorder.ports.reads == ("vm", "p", "acts", "log")
     for k in range(4):
         inputs = {
             "vm": {"north": np.array([1.0, 2.0]) + k, "south": np.array([9.0])},
@@ -75,7 +75,7 @@ def test_stepped_twice_at_an_instant_the_later_values_count(writer: RunWriter) -
 
 def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
     recorder = Recorder(writer, TAPS)
-    assert recorder.ports.hears == ("actions", "alarms", "messages")
+    assert recorder.ports.hears == ("actions", "alarms")
     batch = {
         "sender": np.array([0, 1]), "receiver": np.array([1, 0]), "topic": np.array([0, 0]),
         "sent_ms": np.array([1.0, 2.0]),
@@ -85,19 +85,55 @@ def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
     recorder.step(1_500, {
         "actions": {"host": [Action(1_500, "dms", "observe", "f", "p_max_mw", 2.0, 4, "no")]},
         "alarms": {"dso": [(1_500, "f", "v", "too high", 1.12), {"text": "plain"}]},
-        "messages": {"net": [batch, {k: v[:0] for k, v in batch.items()}]},
+        "acts": {"der": (Action(0, "dms", "observe", "f", "q", 9.0),)},
+        "log": {"net": batch},
     })  # fmt: skip
-    recorder.finish()
+    acts = {
+        "south": (Action(50_000, "dms", "observe", "s", "q", 1.0),),
+        "north": (Action(40_000, "dms", "observe", "n", "q", 1.0),),
+    }
+    for _ in range(2):  # what is new at a tick is taken once, however often the tick is stepped
+        recorder.step(60_000, {"acts": acts, "log": {"net": batch}})
+    recorder.finish(log={k: v[:1] for k, v in batch.items()})
     writer.close()
     with Run(writer.path) as run:
+        assert list(run.actions.asset.values) == ["f", "n", "s"]
         assert run.actions.refused.values[0] == "no"
         assert run.actions["count"].values[0] == 4
         assert list(run.alarms.text.values) == ["too high", "plain"]
         assert list(run.alarms.t_ms.values) == [1_500, 1_500]  # when it came, where it does not say
         assert run.alarms.value.values[0] == 1.12
         assert np.isnan(run.alarms.value.values[1])
-        assert list(run.messages.sender.values) == ["x", "y"]
+        assert list(run.messages.sender.values) == ["x", "y", "x"]
         assert run.messages.arrived_ms.values[0] == 4.0
+
+
+def batch_of(*sent_ms: float) -> dict[str, object]:
+    n = len(sent_ms)
+    codes = np.zeros(n, int)
+    return {
+        "sender": codes, "receiver": codes + 1, "topic": codes, "sent_ms": np.array(sent_ms),
+        "arrived_ms": np.array(sent_ms) + 3.0, "size_bytes": codes + 85, "hops": np.ones(n, np.int16),
+        "fate": np.zeros(n, np.int8),
+    }  # fmt: skip
+
+
+def test_news_of_a_grid_tick_is_taken_once_however_often_it_is_read(writer: RunWriter) -> None:
+    recorder = Recorder(writer, TAPS, step_ms=60_000)
+
+    def news(k: int) -> dict[str, object]:
+        act = Action(k * 60_000, "dms", "observe", "f", "q", float(k))
+        return {"acts": {"north": (act,), "south": ()}, "log": {"net": batch_of(*[k * 60_000.0] * k)}}
+
+    for k in range(3):
+        recorder.step(k * 60_000, news(k))
+        recorder.step(k * 60_000, news(k))  # a second step at the tick
+        recorder.step(k * 60_000 + 30_000, news(k))  # and one between: the ports still hold the same
+    recorder.finish(batch_of(150_000.0))
+    writer.close()
+    with Run(writer.path) as run:
+        assert run.column("actions", "t_ms").tolist() == [0, 60_000, 120_000]
+        assert run.column("messages", "sent_ms").tolist() == [60_000, 120_000, 120_000, 150_000]
 
 
 def test_an_array_of_the_wrong_length_is_named(writer: RunWriter) -> None:
@@ -120,15 +156,17 @@ def test_a_tap_that_leads_nowhere_is_refused(writer: RunWriter, tap: Tap, text: 
 
 
 class Source:
-    """Writes its step number, and tells an act on every third."""
+    """Writes its step number; on every third it tells an act, and it holds one of each grid tick."""
 
-    ports = Ports(writes=("vm",), tells=("actions",))
+    ports = Ports(writes=("vm", "acts"), tells=("actions",))
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         k = now_ms // 20_000
         out: dict[str, object] = {"vm": np.full(3, float(k))}
         if k % 3 == 1:
             out["actions"] = [Action(now_ms, "dms", "observe", "f", "q", float(k))]
+        if k % 3 == 0:
+            out["acts"] = (Action(now_ms, "dms", "observe", "f", "q", float(k)),)
         return Step(now_ms + 20_000, out)
 
     def get_state(self) -> dict[str, object]:
@@ -145,9 +183,12 @@ def test_in_a_world_it_sees_state_at_its_pace_and_every_event_once(writer: RunWr
         world.add("recorder", recorder)
         world.connect("source", "vm", "recorder")
         world.connect("source", "actions", "recorder")
+        world.connect("source", "acts", "recorder")
         world.run(300_000)
     recorder.finish()
     writer.close()
     with Run(writer.path) as run:
         np.testing.assert_array_equal(run.values("bus", "vm_pu")[:, 0], [0, 3, 6, 9, 12])
-        assert run.column("actions", "t_ms").tolist() == [20_000, 80_000, 140_000, 200_000, 260_000]
+        assert run.column("actions", "t_ms").tolist() == [
+            0, 20_000, 60_000, 80_000, 120_000, 140_000, 180_000, 200_000, 240_000, 260_000,
+        ]  # fmt: skip

@@ -108,6 +108,16 @@ def test_attributes_are_fixed_length_bytes_and_numbers_are_checksummed(tmp_path:
         assert [x.decode() for x in f["bus"].attrs["axes"]] == ["time", "."]
 
 
+@pytest.mark.parametrize(("until_ms", "rows"), [(600 * 60_000, 200), (24 * 60_000, 24), (60_000, 1), (None, 256)])
+def test_chunks_suit_the_length_of_the_run(tmp_path: Path, until_ms: int | None, rows: int) -> None:
+    with writer(tmp_path / "r.h5", until_ms=until_ms) as w:
+        for k in range(600):  # longer than planned does no harm
+            w.append("bus", k * 60_000, row(k))
+    with h5py.File(tmp_path / "r.h5") as f:
+        assert f["bus/vm_pu"].chunks == (rows, 3)
+        np.testing.assert_allclose(f["bus/vm_pu"][:, 0], 1 + np.arange(600) * 1e-3, rtol=1e-6)
+
+
 def test_a_flipped_bit_does_not_go_unseen(tmp_path: Path) -> None:
     path = finished(tmp_path / "r.h5")
     with h5py.File(path) as f:

@@ -33,7 +33,7 @@ def test_overloaded_transformer_enters_at_the_leader(town, physics):
     world = physics(v0=0.98, pv_mw=2.0, load_mw=0.0, load_mvar=0.0, rating_scale=0.36)
     agents = town([ConsensusCurtailment], physics=world)
     for c in agents.of(ConsensusCurtailment):
-        c.trafo_mva = c.trafo_mva * 0.36
+        c.trafo_mva = [0.36 * mva for mva in c.trafo_mva]
     agents.run(3_600_000, minute(world))
     loading = float(world.primary(0).values["loading_percent"][0])
     assert 94 < loading < 100.5

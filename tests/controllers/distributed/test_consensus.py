@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from controllers.distributed.consensus import (
-    delay_margin_s, integrator_bound, lambda_max, laplacian, metropolis_weights, own_weight, step,
+    delay_margin_s,
+    integrator_bound,
+    lambda_max,
+    laplacian,
+    metropolis_weights,
+    own_weight,
+    step,
 )
 
 

@@ -41,7 +41,7 @@ NAMES = (*small_feeder().agents, "dso_1.i4", "tso")
 
 
 def build(town, physics, **kwargs):
-    roles = {name: "agent" for name in NAMES[:-1]} | {"tso": "tso"}
+    roles = dict.fromkeys(NAMES[:-1], "agent") | {"tso": "tso"}
     classes = {name: [ShareReactive] for name in NAMES[:4]} | {"dso_1.i4": [AdmmInterface], "tso": [AdmmTso]}
     return town(classes, stage=3, physics=physics, sites=NAMES, roles=roles, **kwargs)
 

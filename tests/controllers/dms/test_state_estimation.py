@@ -4,7 +4,7 @@ import pandapower.networks as pn
 import pytest
 from pandapower.estimation import estimate
 
-from controllers.dms.state_estimation import Branches, Measurements, wls, without_bad_data
+from controllers.dms.state_estimation import Branches, Measurements, without_bad_data, wls
 from sims.core.errors import GridError
 from sims.grid.compiled import CompiledNet
 
@@ -75,7 +75,8 @@ def test_equals_pandapowers_estimator_on_a_meshed_net():
     assert estimate(net, init="flat", zero_injection=None)["success"]
     unit = np.array([1.0 if r[0] == "v" else grid.base_mva for r in rows])
     mine = wls(
-        Branches(grid.branch_from, grid.branch_to, np.stack((grid.y_ff, grid.y_ft, grid.y_tf, grid.y_tt)), grid.shunt_y),
+        Branches(grid.branch_from, grid.branch_to,
+                 np.stack((grid.y_ff, grid.y_ft, grid.y_tf, grid.y_tt)), grid.shunt_y),
         Measurements(np.array([r[0] for r in rows]), np.array([r[1] for r in rows]),
                      np.array([r[2] for r in rows]) / unit, np.array([r[3] for r in rows]) / unit),
         reference=int(grid.roots[0]),

@@ -63,6 +63,14 @@ def test_random_outages_become_loss():
     assert counts["sent"] == counts["delivered"] + sum(counts["dropped"].values())
 
 
+def test_a_link_that_is_down_at_the_start_is_no_short_cut():
+    net = SampledNetwork(network([RandomOutage.of("sub--primary", 0.05, 60_000.0)]))
+    arrived = delays(net)
+    assert len(arrived) / 20_000 == pytest.approx(0.05 * 0.9702, abs=0.006)
+    assert arrived.min() > 2.0
+    assert set(net.drain_log()["hops"]) == {2}
+
+
 def test_late_messages_expire():
     net = SampledNetwork(network())
     arrived = delays(net, ttl_ms=40)

@@ -129,7 +129,7 @@ def test_mail_is_sorted_into_ports_by_a_callable():
 
     net = network(5.0)
     comms = CommsSimulator(net, ["control", "der"], route, slot_ms=10)
-    assert comms.ports.tells == ("control", "der", "log")
+    assert comms.ports.tells == ("control", "der")
     out = step(comms, 1, Message("dms", "sub", "command/p", sent_ms=0), Message("dms", "sub", "price", sent_ms=0))
     assert out.next_ms == 10
     assert set(out.outputs) == set()
@@ -165,15 +165,24 @@ def test_counters_and_log_come_at_grid_ticks():
     comms = CommsSimulator(network(5.0), ["control"], {"dms": "control"}, slot_ms=10, step_ms=1000)
     out = step(comms, 0)
     assert out.outputs["counters"].sum() == 0
-    assert "log" not in out.outputs
+    assert out.outputs["log"]["fate"].size == 0
     step(comms, 1, Message("sub", "dms", "m", sent_ms=0))
-    assert "log" not in step(comms, 10).outputs
+    assert not {"log", "counters"} & step(comms, 10).outputs.keys()
     out = step(comms, 1000)
     counters = dict(zip(COUNTERS, out.outputs["counters"].tolist(), strict=True))
     assert (counters["sent"], counters["delivered"], counters["in_flight"]) == (1, 1, 0)
-    (log,) = out.outputs["log"]
-    assert log["arrived_ms"].tolist() == [5.0]
-    assert "log" not in step(comms, 2000).outputs
+    assert out.outputs["log"]["arrived_ms"].tolist() == [5.0]
+    assert step(comms, 2000).outputs["log"]["fate"].size == 0
+
+
+def test_a_box_holds_what_came_since_the_last_grid_tick():
+    comms = CommsSimulator(network(5.0), [], lambda message: "meters", boxes=["meters"], slot_ms=10, step_ms=1000)
+    step(comms, 1, Message("sub", "dms", "first", sent_ms=0))
+    step(comms, 10)
+    step(comms, 501, Message("sub", "dms", "second", sent_ms=500))
+    step(comms, 510)
+    assert [m.topic for m in step(comms, 1000).outputs["meters"]] == ["first", "second"]
+    assert [m.topic for m in step(comms, 2000).outputs.get("meters", ())] == []
 
 
 def jittery():

@@ -38,7 +38,8 @@ def test_random_elements_slack_and_taps_equal_pandapower(radial, oracle, rng):
     for kind in ("load", "sgen", "storage"):
         if len(net[kind]):
             for field in ("p_mw", "q_mvar"):
-                columns[kind, field] = net[kind][field].to_numpy()[:, None] * rng.uniform(0, 1.3, (len(net[kind]), width))
+                spread = rng.uniform(0, 1.3, (len(net[kind]), width))
+                columns[kind, field] = net[kind][field].to_numpy()[:, None] * spread
                 fleet.set(kind, field, columns[kind, field])
     for i, table in enumerate(grid.taps):
         taps[i] = rng.integers(table.positions[0], table.positions[-1] + 1, width)
@@ -257,7 +258,8 @@ def test_nan_input_hurts_its_own_feeder_only(grid_of):
 @pytest.mark.parametrize(("act", "text"), [
     (lambda f: f.set("loads", "p_mw", 1.0), r"no loads to set \(did you mean load\?\)"),
     (lambda f: f.set("load", "p", 1.0), "load has no field p"),
-    (lambda f: f.set("load", "p_mw", np.ones(3)), r"load.p_mw has shape \(3, 1\), needs \[element, feeder\] = \(18, 4\)"),
+    (lambda f: f.set("load", "p_mw", np.ones(3)),
+     r"load.p_mw has shape \(3, 1\), needs \[element, feeder\] = \(18, 4\)"),
     (lambda f: f.set_injection(np.ones(3), np.ones(3)), r"p_mw has shape .*needs \[node, feeder\]"),
     (lambda f: f.set_slack(np.ones(3)), r"slack voltage has shape \(3,\)"),
     (lambda f: f.set_tap(9, 0), "no transformer number 9; it has 2"),
@@ -288,4 +290,5 @@ def test_reference_agrees_with_itself(grid_of, oracle):
     other = copy.deepcopy(net)
     other.load["p_mw"] *= 0.7
     other.ext_grid["vm_pu"] = 1.01
-    oracle(other, grid).check(engine.v[:, 0], engine.loading_percent[:, 0], engine.slack_p_mw[0], engine.slack_q_mvar[0])
+    oracle(other, grid).check(
+        engine.v[:, 0], engine.loading_percent[:, 0], engine.slack_p_mw[0], engine.slack_q_mvar[0])

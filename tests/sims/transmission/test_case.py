@@ -89,3 +89,20 @@ def test_shares_and_buses_that_cannot_be(case_of):
         case.with_loads(z=0.7, i=0.5)
     with pytest.raises(GridError, match="there is no bus 12, 13"):
         case.bus_index([7, 12, 13])
+
+
+def test_busbars_behind_transformers(case_of, solve):
+    case = case_of("kundur")
+    wide = case.with_transformers([7, 8], [71, 81], np.zeros(2), np.array([0.02, 0.03]), np.array([1.0, 1.05]))
+    assert wide.bus_cell[-2:].tolist() == [0, 1]
+    boundary = np.zeros(12, complex)
+    boundary[10:] = [-200.0 - 40.0j, 100.0]
+    v = solve(wide, boundary)
+    # v_low from the high side by hand: I = conj(S / V_low), V_high / tap = V_low + jx I
+    for high, low, x, tap in ((6, 10, 0.02, 1.0), (7, 11, 0.03, 1.05)):
+        current = -np.conj(boundary[low] / 100.0 / v[low])
+        assert v[high] / tap == pytest.approx(v[low] + 1j * x * current)
+    with pytest.raises(GridError, match="bus 7 exists already"):
+        case.with_transformers([7], [7], np.zeros(1), np.ones(1), np.ones(1))
+    with pytest.raises(GridError, match="bus 71 exists already"):
+        case.with_transformers([7, 8], [71, 71], np.zeros(2), np.ones(2), np.ones(2))

@@ -22,7 +22,8 @@ def test_loop_over_the_boundary_equals_the_reference(name, events, case_of, solv
     dynamics = Dynamics(case, solve(case), interfaces=BUSES)
     for event in events:
         dynamics.schedule(event)
-    cell = case.bus_cell[case.bus_index(BUSES)]
+    cell = dynamics.interface_cell
+    assert cell.tolist() == [0, 0, 2, 2, 1, 1]
     metered, p_mw, keep = [], np.zeros(6), np.exp(-0.02 / 0.2)
 
     def devices(_):

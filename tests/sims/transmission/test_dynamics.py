@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.integrate import solve_ivp
 
 from sims.core.errors import ModelError
 from sims.transmission.disturbances import GeneratorTrip, Islanding, LineSwitch, LoadRamp, LoadStep
 from sims.transmission.dynamics import Dynamics
+from sims.transmission.network import admittance, initial
 
 
 def test_rest_stays_at_rest(start):
@@ -82,6 +86,60 @@ def test_a_trip_takes_inertia_power_and_governor(start):
     dynamics.advance(60_000)
     bias = np.delete(case.machines["sn_mva"], lost).sum() / 0.05 / 50.0
     assert (50.0 - dynamics.f_coi_hz) * bias == pytest.approx(508.0, rel=0.1)
+
+
+def test_a_trip_equals_an_independent_solution(case_of, solve):
+    """Classical machines, loads as impedances: the swing equations on the nodal matrix, by another integrator."""
+    case = case_of("kundur").with_loads(z=1.0)
+    case = case.with_machines(case.machines.classical())
+    m, v, f0 = case.machines, solve(case), 50.0
+    constant = replace(m, governor=np.zeros(4, np.int64))
+    dynamics = Dynamics(case.with_machines(constant), v)
+    p_mech = dynamics.p_mech_mw / 100.0
+    dynamics.schedule(GeneratorTrip(500, "G2"))
+    t_ms = np.arange(500, 3001, 100)
+    found = []
+    for t in t_ms:
+        dynamics.advance(int(t))
+        found.append(dynamics.f_machine_hz)
+
+    s_gen, _ = initial(case, v)
+    x = m["xd1"] * 100.0 / m["sn_mva"]
+    internal = v[m.bus] + 1j * x * np.conj(s_gen / 100.0 / v[m.bus])
+    y = admittance(case, np.ones(15, bool)).toarray()
+    y[case.load_bus, case.load_bus] += np.conj(case.load_mva) / 100.0 / np.abs(v[case.load_bus]) ** 2
+    on = np.array([0, 2, 3])
+    y[m.bus[on], m.bus[on]] += 1 / (1j * x[on])
+    z = np.linalg.inv(y)[np.ix_(m.bus[on], m.bus[on])]
+
+    def swing(_, state):
+        e = np.abs(internal[on]) * np.exp(1j * state[:3])
+        source = e / (1j * x[on])
+        power = (e * np.conj((e - z @ source) / (1j * x[on]))).real
+        return np.concatenate([
+            2 * np.pi * f0 * state[3:], (p_mech[on] - power) / (2 * m.stored_mws[on] / 100.0)])
+
+    expected = solve_ivp(
+        swing, (0.0, 2.5), np.concatenate([np.angle(internal[on]), np.zeros(3)]), t_eval=(t_ms - 500) / 1000,
+        rtol=1e-9, atol=1e-11).y[3:].T * f0 + f0
+    assert np.array(found)[:, on] == pytest.approx(expected, abs=1e-5)
+
+
+def test_momentum_is_the_integral_of_the_power_missing(start):
+    dynamics = start("ieee39_weak")
+    dynamics.schedule(LoadStep(0, 16, 500.0))
+    dynamics.schedule(LineSwitch(700, 13, 14))
+    twice_stored = 2 * dynamics.case.machines.stored_mws.sum()
+    dynamics.advance(1)
+    f, surplus = [dynamics.f_coi_hz], [(dynamics.p_mech_mw - dynamics.p_elec_mw).sum()]
+    for t_ms in range(10, 3001, 10):
+        dynamics.advance(t_ms)
+        f.append(dynamics.f_coi_hz)
+        surplus.append((dynamics.p_mech_mw - dynamics.p_elec_mw).sum())
+    seconds = np.concatenate([[0.001], np.arange(10, 3001, 10) / 1000])
+    gained = np.trapezoid(surplus, seconds) / twice_stored * 50.0
+    assert f[-1] - f[0] == pytest.approx(gained, rel=2e-3)
+    assert f[-1] < 49.6
 
 
 def test_the_last_machine_cannot_trip(single, solve):

@@ -51,7 +51,6 @@ def peak(case_of, solve):
     h[m.names.index("G10")] = 5.0
     m = replace(m, values={**m.values, "h_s": h})
     case = case.with_machines(m.scaled_inertia(15_000.0 / m.stored_mws.sum()))
-    cell = case.bus_cell[case.bus_index(BUSES)]
 
     def run(t_end_s=15, **kind):
         dynamics, devices = Dynamics(case, v, interfaces=BUSES), Devices(**kind)
@@ -61,7 +60,7 @@ def peak(case_of, solve):
         for t_ms in range(0, t_end_s * 1000, 20):
             dynamics.advance(t_ms)
             f.append(dynamics.f_cell_hz[1] - 50.0)
-            dynamics.set_boundary(devices.respond(dynamics.f_cell_hz[cell]), np.zeros(6))
+            dynamics.set_boundary(devices.respond(dynamics.f_cell_hz[dynamics.interface_cell]), np.zeros(6))
         return np.array(f)
 
     return run

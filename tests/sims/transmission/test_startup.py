@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sims.core.errors import ModelError
-from sims.transmission.disturbances import Condition
+from sims.transmission.disturbances import Condition, GeneratorTrip, LoadStep
 from sims.transmission.dynamics import Dynamics
 from sims.transmission.network import initial
 
@@ -95,3 +95,18 @@ def test_what_is_out_of_service_at_the_start_stays_out(case_of, solve):
         Dynamics(case, v, condition=condition)
     condition.closed[4] = True
     assert Dynamics(case, v, condition=condition).f_coi_hz == 50.0
+
+
+def test_a_settled_run_is_a_start_for_another(start):
+    """Voltage, condition and frequency of a run after a trip make a new run that rests where the first one does."""
+    first = start("ieee39")
+    first.schedule(GeneratorTrip(1000, "G5"))
+    first.schedule(LoadStep(1000, 17, 50.0))
+    first.advance(200_000)
+    assert first.f_coi_hz < 49.9
+    second = Dynamics(first.case, first.v_bus, condition=first.condition, df0_hz=first.f_coi_hz - 50.0)
+    assert second.p_mech_mw == pytest.approx(first.p_mech_mw, abs=0.01)
+    for dynamics in (first, second):
+        dynamics.advance(dynamics.now_ms + 10_000)
+    assert second.f_machine_hz == pytest.approx(first.f_machine_hz, abs=1e-4, nan_ok=True)
+    assert second.p_tie_mw == pytest.approx(first.p_tie_mw, abs=0.1)

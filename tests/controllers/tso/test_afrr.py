@@ -4,18 +4,17 @@ import pytest
 from controllers.contract import Site
 from controllers.specimen import small_belief
 from controllers.tso.afrr import Afrr
-from controllers.tso.emergency import EmergencyCall
-from controllers.tso.schedule import Schedule
-from controllers.tso.voltage import VoltageWish
 from sims.comms.message import Message
 
 
 def site(**settings):
-    return Site("tso", "tso", frozenset({"balance_cell"}), small_belief(), (), 60_000, np.random.default_rng(1), settings)
+    duties, rng = frozenset({"balance_cell"}), np.random.default_rng(1)
+    return Site("tso", "tso", duties, small_belief(), (), 60_000, rng, settings)
 
 
 def tie(now_s, p_tie, f_hz=(50.0, 50.0), p_sched=(100.0, -100.0)):
-    values = {"cell": np.arange(2), "f_hz": np.array(f_hz), "p_tie_mw": np.array(p_tie), "p_sched_mw": np.array(p_sched)}
+    columns = {"cell": (0, 1), "f_hz": f_hz, "p_tie_mw": p_tie, "p_sched_mw": p_sched}
+    values = {name: np.array(column) for name, column in columns.items()}
     return Message("tso", "tso", "tie", values, sent_ms=int(now_s * 1000))
 
 
@@ -74,51 +73,3 @@ def test_orders_are_renewed_before_they_expire():
     afrr.integral_mw[1] = 50.0
     times = [k * 60 for k in range(20) if afrr.decide(k * 60.0, [tie(k * 60.0, (100.0, -100.0))])]
     assert np.diff(times).max() <= 180
-
-
-def test_schedule_by_step_and_name():
-    wishes = Schedule({"a": [1.0, 1.02], "b": 0.99}, 900.0, 1.01)
-    assert [wishes.at("a", t) for t in (0, 899, 900, 1800)] == [1.0, 1.0, 1.02, 1.0]
-    assert wishes.at("b", 5000) == 0.99
-    assert wishes.at("c", 0) == 1.01
-    assert Schedule(None, 900.0, 1.01).at("c", 0) == 1.01
-
-
-def test_wishes_are_sent_on_change_and_renewed():
-    wish = VoltageWish(site(u_set_pu=[1.0, 1.0, 1.03], renew_s=3600))
-    sent = {t: wish.decide(float(t), []) for t in range(0, 4500, 300)}
-    assert {(m.receiver, m.values["v_set_pu"]) for m in sent[0]} == {
-        ("dso_1.dms", 1.0), ("dso_1.i4", 1.0), ("dso_1.i8", 1.0),
-    }
-    assert not sent[900]
-    assert {m.values["v_set_pu"] for m in sent[1800]} == {1.03}
-    assert {m.values["v_set_pu"] for m in sent[2700]} == {1.0}
-
-
-def interface(loading=50.0, v_pu=1.0, p_mw=10.0):
-    values = {"v_pu": v_pu, "p_mw": p_mw, "q_mvar": 0.0, "loading_percent": loading}
-    return Message("dso_1.i4", "tso", "interface", values)
-
-
-def test_a_lasting_violation_is_answered_by_a_call_to_people():
-    call = EmergencyCall(site())
-    sent = {t: call.decide(float(t), [interface(loading=120.0)]) for t in range(0, 3600, 60)}
-    calls = [t for t, out in sent.items() if out]
-    assert calls == [600, 2400]
-    message = sent[600][0]
-    assert (message.receiver, message.topic) == ("dso_1.crew", "request")
-    assert message.values["relief_mw"] == pytest.approx(-8.0), "20 % of 40 MVA less export"
-    assert not message.topic.startswith("command/")
-
-
-def test_a_passing_violation_is_not():
-    call = EmergencyCall(site())
-    for t in range(0, 3600, 60):
-        loading = 120.0 if t % 600 else 80.0
-        assert not call.decide(float(t), [interface(loading=loading)])
-
-
-def test_low_voltage_calls_too():
-    call = EmergencyCall(site(v_band_pu=(0.95, 1.05)))
-    sent = [call.decide(float(t), [interface(v_pu=0.94)]) for t in range(0, 700, 60)]
-    assert sent[10][0].values["quantity"] == "v_pu"

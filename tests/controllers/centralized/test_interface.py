@@ -1,0 +1,69 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from controllers.centralized.interface import SupportTsoVoltage
+from sims.comms.message import Message
+
+
+def report(t_ms, v, v_set, q):
+    values = {"v_pu": v, "v_set_pu": v_set, "p_mw": 0.0, "q_mvar": q, "tap_pos": 0, "loading_percent": 0.0}
+    return Message("dso_1.i4", "dso_1.dms", "interface", values, sent_ms=t_ms)
+
+
+def exported(field):
+    return -field.drawn.imag.sum() * field.belief.grid.base_mva
+
+
+def run(kit, minutes, v_set, q_range=8.0, k_p=400.0, load=0.5):
+    field = kit.field(kit.feeder("oberrhein", pv=1.0), load=load, sun=0.3)
+    field.regulate()
+    site = kit.site([field.belief], stage=3, settings={"k_p_mvar_per_pu": k_p})
+    interface = dataclasses.replace(site.grid.interfaces[0], q_range_mvar=q_range)
+    site = dataclasses.replace(site, grid=dataclasses.replace(site.grid, interfaces=(interface,)))
+    controller, sent = SupportTsoVoltage(site), []
+    controller.decide(0.0, [field.primary(0), *field.secondary(0)])
+    for k in range(1, minutes):
+        mail = [field.primary(60_000 * k), *(field.secondary(60_000 * k) if k % 15 == 0 else [])]
+        out = controller.decide(60.0 * k, [*mail, report(60_000 * k, 1.0, v_set, exported(field))])
+        sent.append(out)
+        field.obey(out)
+        field.regulate()
+    return field, sent
+
+
+@pytest.mark.parametrize(("v_set", "q_ref"), [(1.01, 4.0), (0.985, -6.0), (1.05, 8.0)])
+def test_tracks_the_reference_with_the_right_sign_and_saturates(kit, v_set, q_ref):
+    field, sent = run(kit, 40, v_set)
+    assert exported(field) == pytest.approx(q_ref, abs=0.4)
+    goal = [m for m in sent[-1] if m.topic == "goal"][0]
+    assert goal.values["q_ref_mvar"] == pytest.approx(q_ref)
+
+
+def test_keeps_the_feeders_voltages_even_if_the_reference_is_missed(kit):
+    field, _ = run(kit, 30, 1.2, q_range=200.0, k_p=4000.0)
+    assert np.abs(field.v[field.topology.free]).max() < 1.05 + 0.01  # the AVR's own dead-band
+    assert exported(field) < 200
+
+
+def test_few_substations_are_spoken_to_and_only_on_change(kit):
+    _, sent = run(kit, 30, 1.005)
+    commands = [[m for m in out if m.topic.startswith("command/")] for out in sent]
+    spoken = [len(c) for c in commands if c]
+    assert 0 < max(spoken) < 100
+    assert sum(not c for c in commands) > 15
+    for m in (m for c in commands for m in c):
+        assert m.topic == "command/support_tso_voltage"
+        assert m.receiver.startswith("dso_1.f01.s")
+
+
+def test_silence_duplicates_and_nonsense_are_harmless(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.5)
+    controller = SupportTsoVoltage(kit.site([field.belief], stage=3))
+    assert controller.decide(0.0, []) == []
+    mail = [field.primary(0), *field.secondary(0), report(0, 1.0, 1.01, 0.0)]
+    controller.decide(60.0, mail)
+    assert controller.decide(120.0, mail) == []
+    assert controller.decide(180.0, [report(170_000, float("nan"), 1.01, 0.0)]) == []
+    assert controller.decide(240.0, [report(100_000, 1.0, 1.01, 0.0)]) == []

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from controllers.dms.believed_state import BelievedState
+from sims.comms.message import Message
+
+
+def fed(kit, kind="oberrhein", load=0.6, sun=0.8, seed=0, settings=None):
+    field = kit.field(kit.feeder(kind), load=load, sun=sun)
+    state = BelievedState(kit.site([field.belief], settings=settings))
+    state.take([field.primary(0), *field.secondary(0, np.random.default_rng(seed))])
+    return field, state
+
+
+@pytest.mark.parametrize("kind", ["oberrhein", "cigre"])
+def test_fresh_frames_give_voltages_better_than_the_meters(kit, kind):
+    field, state = fed(kit, kind)
+    picture = state.picture(field.belief.name, 60_000)
+    error = (np.abs(picture.v) - np.abs(field.v))[field.topology.live]
+    assert np.abs(error).max() < 1e-3  # the meters: 0.17 % standard deviation, hundreds of them
+    assert picture.objective < picture.threshold
+    assert len(picture.left_out) == len(picture.unheard) == 0
+
+
+@pytest.mark.parametrize("kind", ["oberrhein", "cigre"])
+def test_between_frames_the_transformers_flow_carries_the_picture(kit, kind):
+    field, state = fed(kit, kind, sun=0.5)
+    stale = np.abs(field.v)
+    state.picture(field.belief.name, 60_000)
+    field.sun = 0.8
+    field.solve()
+    state.take([field.primary(600_000)])
+    picture = state.picture(field.belief.name, 660_000)
+    live = field.topology.live
+    assert np.abs(np.abs(picture.v) - np.abs(field.v))[live].max() < 0.3 * np.abs(stale - np.abs(field.v))[live].max()
+    total = (picture.s.real - field.s.real)[live].sum()
+    assert abs(total) < 0.02 * abs(field.s.real[live].sum())
+
+
+def test_a_tampered_voltage_is_left_out(kit):
+    field, state = fed(kit)
+    false = field.secondary(0)[40]
+    values = {**false.values, "v_pu": false.values["v_pu"] + 0.05}
+    state = BelievedState(kit.site([field.belief]))
+    mail = field.secondary(0, np.random.default_rng(0))
+    mail[40] = Message(false.sender, false.receiver, "secondary", values, sent_ms=0)
+    state.take([field.primary(0), *mail])
+    picture = state.picture(field.belief.name, 60_000)
+    assert picture.left_out.tolist() == [values["node"]]
+    assert np.abs(np.abs(picture.v) - np.abs(field.v))[field.topology.live].max() < 1e-3
+
+
+def test_silence_gives_no_picture_and_missing_frames_are_named(kit):
+    field = kit.field(kit.feeder("cigre"))
+    state = BelievedState(kit.site([field.belief]))
+    assert state.picture(field.belief.name, 60_000) is None
+    frames = field.secondary(0)
+    state.take([field.primary(0), *frames[1:]])
+    picture = state.picture(field.belief.name, 60_000)
+    assert picture.unheard.tolist() == [frames[0].values["node"]]
+
+
+def test_mail_twice_late_or_from_elsewhere_changes_nothing(kit):
+    field, state = fed(kit, "cigre")
+    first = state.picture(field.belief.name, 60_000)
+    old = field.secondary(0)
+    field.load = 1.0
+    field.solve()
+    state.take([field.primary(900_000), *field.secondary(900_000)])
+    newer = state.picture(field.belief.name, 960_000)
+    state.take([*old, *old, Message("dso_9.f01.s001", "dso_1.dms", "secondary", old[0].values, sent_ms=10**9)])
+    again = state.picture(field.belief.name, 1_260_000)
+    assert np.abs(newer.v_pu - first.v_pu).max() > 1e-3
+    assert np.abs(again.v_pu - newer.v_pu).max() < 1e-3
+
+
+def test_one_estimation_a_cycle_however_many_ask(kit):
+    field, state = fed(kit, "cigre")
+    pictures = {id(state.picture(field.belief.name, t)) for t in (60_000, 120_000, 300_000)}
+    assert len(pictures) == state.estimations == 1
+    state.picture(field.belief.name, 360_000)
+    assert state.estimations == 2
+
+
+def test_what_is_dark_is_zero(kit):
+    field, state = fed(kit)
+    state.take(field.strike(12, 100_000)[:1])
+    picture = state.picture(field.belief.name, 120_000)
+    assert (picture.v_pu[~field.topology.live & ~np.isin(np.arange(len(field.v)), field.net.feed_root)] == 0).all()
+    assert (picture.v_pu[field.topology.live] > 0.9).all()
+    assert (~field.topology.live).sum() > 50

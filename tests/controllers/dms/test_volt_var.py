@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from controllers.dms.optimiser import solve
+from controllers.dms.volt_var import Band, Sources, best_q, best_steps
+
+BAND = Band(0.98, 1.02, 0.955, 1.045)
+
+
+def busbar_steps(field, v, room=9):
+    n = len(field.net.anchor)
+    return best_steps(field.topology, v, np.full(n, 0.015), BAND, np.full((2, n), room))
+
+
+def test_taps_centre_a_profile_that_is_too_high_or_too_low(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.3)
+    v = field.v / np.abs(field.v[field.net.anchor[0]])
+    assert (busbar_steps(field, v) == 0).all()
+    assert (busbar_steps(field, v * 1.04) < 0).all()
+    assert (busbar_steps(field, v * 0.96) > 0).all()
+    assert (busbar_steps(field, v * 0.96, room=0) == 0).all()
+
+
+def test_no_step_where_it_would_gain_too_little(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.1)
+    v = np.where(field.topology.live, 1.0205 + 0j, 0)
+    assert (busbar_steps(field, v) == 0).all()
+
+
+@pytest.mark.parametrize(("load", "sun", "sign"), [(0.05, 1.0, -1), (1.2, 0.0, 1)])
+def test_reactive_power_pushes_against_the_deviation_and_holds_the_band(kit, load, sun, sign):
+    field = kit.field(kit.feeder("oberrhein", pv=1.3), load=load, sun=sun, v_hv=0.98)
+    d = field.belief.devices
+    rows = np.flatnonzero(d.kind == "pv")
+    reach = np.sqrt(d.s_rated_mva[rows] ** 2 - field.der[rows] ** 2)
+    sources = Sources(d.node[rows], np.zeros(len(rows)), -reach, reach)
+    v = field.v
+    band = Band(0.98, np.abs(v).max() - 0.006, 0.9, 1.1) if sign < 0 else Band(
+        np.abs(v[field.topology.free]).min() + 0.006, 1.05, 0.9, 1.1)
+    q = best_q(field.topology, v, field.s, sources, band, np.zeros(len(field.net.anchor)))
+    assert sign * q.sum() > 0
+    assert (np.abs(q) <= reach + 1e-9).all()
+    ds = np.zeros(len(v), dtype=complex)
+    np.add.at(ds, sources.node, 1j * q / field.belief.grid.base_mva)
+    expected = np.abs(v[field.topology.free] + field.topology.response(v, ds))
+    before = band.beyond(np.abs(v[field.topology.free]))
+    assert band.beyond(expected).sum() < 0.1 * before.sum()
+
+
+def test_inside_the_band_nothing_moves(kit):
+    field = kit.field(kit.feeder("cigre"), load=0.1)
+    d = field.belief.devices
+    rows = np.flatnonzero(d.kind == "pv")
+    reach = d.s_rated_mva[rows]
+    q = best_q(field.topology, field.v, field.s, Sources(d.node[rows], np.zeros(len(rows)), -reach, reach),
+               Band(0.9, 1.1, 0.85, 1.15), np.zeros(len(field.net.anchor)))
+    np.testing.assert_allclose(q, 0.0, atol=1e-9)
+
+
+def test_optimiser_solves_a_hand_worked_programme_and_admits_defeat():
+    # min x + 2y, x + y >= 3, x <= 2 -> (2, 1)
+    args = np.array([1.0, 2.0]), np.array([[1.0, 1.0]])
+    found = solve(*args, np.array([3.0]), np.array([np.inf]), np.zeros(2), np.array([2.0, 5.0]))
+    np.testing.assert_allclose(found, [2.0, 1.0])
+    assert solve(*args, np.array([9.0]), np.array([np.inf]), np.zeros(2), np.array([2.0, 5.0])) is None

@@ -1,0 +1,162 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from controllers.contract import Site, command
+from controllers.host import LOGBOOK, ControllerHost, Seat, summary
+from controllers.responsibility import Responsibility
+from controllers.specimen import small_belief
+from sims.comms.message import Message
+from sims.core.errors import ControllerError
+
+DMS, AGENT = "dso_1.dms", "dso_1.f03.a0"
+
+
+class Diary:
+    """Writes down when it was asked and what it was told; sends what it is given."""
+
+    urgent = frozenset({"fault"})
+
+    def __init__(self, site, says=()):
+        self.site, self.says, self.seen = site, list(says), []
+
+    def decide(self, now_s, inbox):
+        self.seen.append((now_s, [m.topic for m in inbox]))
+        return self.says
+
+
+def site(name=DMS, actor="dms", period_ms=60_000):
+    return Site(name, actor, frozenset({"control_voltage"}), small_belief(), (), period_ms, np.random.default_rng(1))
+
+
+def host(*diaries, stage=2, architecture="centralized"):
+    roles = {DMS: "dms", AGENT: "agent", "tso": "tso"}
+    return ControllerHost(
+        [Seat(d.site, d) for d in diaries], Responsibility(architecture, stage, roles).authorize, 60_000
+    )
+
+
+def mail(topic, arrived_ms, receiver=DMS):
+    return Message("x", receiver, topic, arrived_ms=arrived_ms)
+
+
+def deliver(*messages):
+    return {"mail": {"comms": list(messages)}}
+
+
+def test_asked_at_its_period_and_not_between():
+    diary = Diary(site())
+    h = host(diary)
+    assert h.step(0, {}).next_ms == 60_000
+    h.step(30_000, deliver(mail("primary", 30_000.0)))
+    assert [t for t, _ in diary.seen] == [0.0]
+    h.step(60_000, {})
+    assert diary.seen[-1] == (60.0, ["primary"]), "mail waits until the next decision"
+
+
+def test_urgent_mail_wakes_only_who_named_it():
+    calm = Diary(site())
+    calm.urgent = frozenset()
+    diary = Diary(site())
+    h = host(diary, calm)
+    h.step(0, {})
+    step = h.step(12_345, deliver(mail("fault", 12_345.0)))
+    assert diary.seen[-1] == (12.345, ["fault"])
+    assert len(calm.seen) == 1
+    assert step.next_ms == 60_000, "an urgent call does not shift the period"
+    h.step(60_000, {})
+    assert calm.seen[-1] == (60.0, ["fault"]), "every controller at a site gets all of its mail"
+
+
+def test_order_of_arrival_counts_not_that_of_delivery():
+    diary = Diary(site())
+    h = host(diary)
+    h.step(0, deliver(mail("c", 30.0), mail("a", 10.0), mail("b", 20.5)))
+    assert diary.seen == [(0.0, ["a", "b", "c"])]
+
+
+def test_mail_for_nobody_is_counted():
+    h = host(Diary(site()))
+    h.step(0, deliver(mail("a", 1.0, "dso_7.dms")))
+    assert h.undeliverable == 1
+
+
+def order(where, duty="control_voltage", **values):
+    values = values or {"device": np.array([1, 2]), "q_set_mvar": np.array([0.25, 0.5])}
+    return command(site(), where, duty, **values)
+
+
+def test_own_commands_leave_stamped_with_sender_and_time():
+    h = host(Diary(site(), [dataclasses.replace(order("dso_1.f03.s2"), sender="tso", sent_ms=7)]))
+    step = h.step(60_000, {})
+    message, = step.outputs["outbox"]
+    assert (message.sender, message.sent_ms, message.topic) == (DMS, 60_000, "command/control_voltage")
+    assert "actions" not in step.outputs
+
+
+@pytest.mark.parametrize(("says", "rule"), [
+    (order("dso_1.f03.s2", "balance_cell"), "held by tso, not by a dms"),
+    (order("dso_2.f03.s2"), "not dso_1.dms's to move"),
+    (order("dso_1.f03.s2", "be_nice"), "no duty"),
+])
+def test_a_foreign_duty_is_refused_and_logged_not_sent(says, rule):
+    step = host(Diary(site(), [says])).step(0, {})
+    assert "outbox" not in step.outputs
+    act, = step.outputs["actions"]
+    assert rule in act.refused
+    assert (act.actor, act.asset, act.quantity, act.value, act.count) == (DMS, says.receiver, "q_set_mvar", 0.75, 2)
+
+
+def test_an_agent_has_no_say_under_the_centralized_architecture():
+    step = host(Diary(site(AGENT, "agent"), [order("dso_1.f03.s2")])).step(0, {})
+    assert "not by a agent" in step.outputs["actions"][0].refused
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, np.array([1.0, np.nan])])
+def test_numbers_that_are_none_are_refused_with_the_sites_name(bad):
+    h = host(Diary(site(), [Message(DMS, "tso", "goal", {"p_mw": bad})]))
+    with pytest.raises(ControllerError, match=r"dso_1\.dms at 60\.000 s: sent goal with p_mw not finite"):
+        h.step(60_000, {})
+
+
+def test_gaps_in_an_estimate_go_to_the_logbook():
+    v_pu = np.array([1.0, np.nan])
+    step = host(Diary(site(), [Message(DMS, LOGBOOK, "estimate", {"v_pu": v_pu})])).step(0, {})
+    assert step.outputs["reports"][0].values["v_pu"] is v_pu
+
+
+def test_a_failure_names_site_and_time():
+    class Broken(Diary):
+        def decide(self, now_s, inbox):
+            return [][3]
+
+    with pytest.raises(ControllerError, match=r"dso_1\.dms at 0\.000 s: IndexError"):
+        host(Broken(site())).step(0, {})
+
+
+def test_mail_that_waits_survives_a_restart():
+    first, second = Diary(site()), Diary(site())
+    a, b = host(first), host(second)
+    a.step(0, {})
+    a.step(1000, deliver(mail("primary", 1000.0)))
+    b.set_state(a.get_state())
+    a.step(60_000, {})
+    b.step(60_000, {})
+    assert second.seen == first.seen == [(0.0, []), (60.0, ["primary"])]
+
+
+def test_a_kept_state_does_not_move_on_with_the_run():
+    diary = Diary(site())
+    h = host(diary)
+    h.step(0, {})
+    kept = h.get_state()
+    h.step(60_000, {})
+    assert kept["0:" + DMS]["controller"]["seen"] == [(0.0, [])]
+
+
+def test_summary_of_what_a_command_moves():
+    assert summary({"device": np.array([1, 2]), "p_max_mw": np.array([0.5, 0.25])}) == ("p_max_mw", 0.75, 2)
+    assert summary({"line": np.array([4]), "closed": np.array([True])}) == ("closed", 1.0, 1)
+    assert summary({"p_delta_mw": 12.0}) == ("p_delta_mw", 12.0, 1)
+    assert summary({}) == ("", 0.0, 0)
