@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from sims.grid.compiled import CompiledNet
 
 Ints = NDArray[np.int64]

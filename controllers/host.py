@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -115,20 +116,30 @@ class ControllerHost:
         return Action(now_ms, message.sender, duty, message.receiver, quantity, value, count, rule)
 
     def get_state(self) -> dict[str, Any]:
-        """Return inboxes, due times and the controllers' own attributes."""
+        """Return inboxes, due times, the controllers' own attributes and random streams, all as copies."""
         return {
             f"{i}:{seat.site.name}": {
-                "inbox": list(seat.inbox), "due_ms": seat.due_ms, "controller": dict(vars(seat.controller)),
+                "inbox": list(seat.inbox), "due_ms": seat.due_ms, "rng": seat.site.rng.bit_generator.state,
+                "controller": _copied(vars(seat.controller), seat.site),
             }
             for i, seat in enumerate(self._ordered)
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_state`."""
+        """Continue from `get_state`; the state itself stays as it is."""
         for i, seat in enumerate(self._ordered):
             kept = state[f"{i}:{seat.site.name}"]
             seat.inbox, seat.due_ms = list(kept["inbox"]), kept["due_ms"]
-            vars(seat.controller).update(kept["controller"])
+            seat.site.rng.bit_generator.state = kept["rng"]
+            vars(seat.controller).update(_copied(kept["controller"], seat.site))
+
+
+def _copied(attributes: dict[str, Any], site: Site) -> dict[str, Any]:
+    """Return a deep copy of a controller's attributes; its site and what that believes are shared."""
+    attributes = {name: value for name, value in attributes.items() if not isinstance(value, Site)}
+    shared = [site, site.grid, site.rng, *site.grid.feeders, *(f.grid for f in site.grid.feeders)]
+    memo: dict[int, Any] = {id(thing): thing for thing in shared}
+    return copy.deepcopy(attributes, memo)
 
 
 def summary(values: Mapping[str, Any]) -> tuple[str, float, int]:

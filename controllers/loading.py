@@ -36,14 +36,14 @@ def load_class(reference: str, beside: Path) -> Any:
             raise ScenarioError(f"controller '{reference}' is no entry point of gridseam.controllers{known}")
         return points[reference].load()
     place, _, name = reference.rpartition(":")
-    if place.endswith(".py"):
-        module = _from_file(beside / place, reference)
-    else:
-        module = _from_package(place, reference)
+    module = _from_file(beside / place, reference) if place.endswith(".py") else _from_package(place, reference)
     if not hasattr(module, name):
         classes = [k for k, v in vars(module).items() if isinstance(v, type)]
         raise ScenarioError(f"controller '{reference}': there is no class '{name}'{nearest(name, classes)}")
-    return getattr(module, name)
+    found = getattr(module, name)
+    if not isinstance(found, type):
+        raise ScenarioError(f"controller '{reference}': '{name}' is no class but a {type(found).__name__}")
+    return found
 
 
 def _from_file(path: Path, reference: str) -> Any:
@@ -66,5 +66,5 @@ def _from_file(path: Path, reference: str) -> Any:
 def _from_package(place: str, reference: str) -> Any:
     try:
         return importlib.import_module(place)
-    except ImportError as err:
-        raise ScenarioError(f"controller '{reference}' fails to load: {err}") from err
+    except Exception as err:
+        raise ScenarioError(f"controller '{reference}' fails to load: {type(err).__name__}: {err}") from err

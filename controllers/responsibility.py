@@ -88,7 +88,7 @@ class Responsibility:
             return f"'{actor}' is nobody in this run"
         if role not in self.holders(duty):
             who = ", ".join(sorted(self.holders(duty))) or "nobody"
-            return f"{duty} at stage {self.stage} is held by {who}, not by a {role}"
+            return f"{duty} at stage {self.stage} is held by {who}, not by {role}"
         if not _in_reach(actor, role, asset):
             return f"{asset} is not {actor}'s to move"
         return None

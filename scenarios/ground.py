@@ -64,7 +64,8 @@ def ground(scenario: Scenario) -> Ground:
     transformers = tuple(
         InterfaceTransformer(name=i.name, bus=i.bus, **i.trafo.model_dump()) for i in spots.interfaces
     )
-    grid = CompiledNet.from_net(transmission_net(case, transformers, levels, scenario.transmission.voltage_level), case.name)
+    level = scenario.transmission.voltage_level
+    grid = CompiledNet.from_net(transmission_net(case, transformers, levels, level), case.name)
     static = static_load(scenario, case, spots, series)
     bare = der_simulator(
         scenario, table, series, Responsibility("local", 1), dict.fromkeys(spots.dsos, 0),

@@ -44,10 +44,16 @@ TABLE: tuple[Row, ...] = (
     Row("area", "manage_congestion", "controllers.distributed.congestion:ConsensusCurtailment", DISTRIBUTED, (2, 4)),
     Row("area", "control_voltage", "controllers.distributed.voltage:ConsensusVoltVar", DISTRIBUTED, (2, 4)),
     Row("area", "restore_supply", "controllers.distributed.restoration:RestoreSupply", DISTRIBUTED, (2, 4)),
+    Row("area", "support_tso_voltage", "controllers.distributed.interface:ShareReactive", DISTRIBUTED, (3, 4)),
+    Row("area", "balance_cell", "controllers.distributed.delivery:ShareActive", DISTRIBUTED, (4, 4)),
+    Row("area", "contain_frequency", "controllers.distributed.frequency:ShareDroop", DISTRIBUTED, (4, 4)),
     Row("interface", "support_tso_voltage", "controllers.distributed.interface:AdmmInterface", DISTRIBUTED, (3, 4)),
     Row("interface", "balance_cell", "controllers.distributed.balance:CellAgents", DISTRIBUTED, (4, 4)),
+    Row("interface", "contain_frequency", "controllers.distributed.frequency:DroopAgents", DISTRIBUTED, (4, 4)),
     Row("tso", "balance_cell", "controllers.tso.afrr:Afrr", ALL),
-    Row("tso", "support_tso_voltage", "controllers.tso.voltage:VoltageWish", ALL, (3, 4)),
+    Row("tso", "support_tso_voltage", "controllers.tso.voltage:VoltageWish", CENTRAL, (3, 4)),
+    Row("tso", "support_tso_voltage", "controllers.tso.admm:AdmmTso", DISTRIBUTED, (3, 4)),
+    Row("tso", "manage_congestion", "controllers.tso.emergency:EmergencyCall", ALL, (1, 2)),
     Row("crew", "restore_supply", "controllers.local.crew:Crew", ALL),
 )
 """The controllers gridseam brings; a scenario's own ones take the place of those of the same duties."""
@@ -68,10 +74,13 @@ def seats(
 ) -> list[Seat]:
     """Return the sites of this pairing with their controllers, in a fixed order."""
     found: list[Seat] = []
+    desks: dict[str, dict[str, Any]] = {}
     for row in _rows(scenario, responsibility):
         factory = load_class(row.use, scenario.folder)
         for name, belief, neighbours in _sites(row.at, places, told):
             settings = _settings(scenario, row, responsibility, wishes)
+            if row.at == "dms":
+                settings["shared"] = desks.setdefault(name, {})
             site = Site(
                 name, responsibility.roles[name], responsibility.duties_of(responsibility.roles[name]), belief,
                 neighbours, int(settings.get("cycle_ms", scenario.time.step_ms)),
@@ -85,25 +94,31 @@ def seats(
 def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:
     """Give the rows in force, the scenario's own controllers in place of ours of the same duties."""
     architecture, stage = responsibility.architecture, responsibility.stage
-    own = [o for o in scenario.controllers if o.architecture in (None, architecture)]
-    places = {"dms": ("dms",), "agent": ("area", "interface"), "tso": ("tso",)}
+    own = [
+        o for o in scenario.controllers
+        if o.architecture in (None, architecture) and architecture in HOME[o.at]
+    ]
     for row in TABLE:
         if architecture not in row.architectures or not row.stages[0] <= stage <= row.stages[1]:
             continue
-        if any(row.at in places[o.at] and row.duty in o.duties for o in own):
-            continue
-        yield row
+        if not any(row.at in SEATED[o.at] and row.duty in o.duties for o in own):
+            yield row
     for o in own:
-        if o.at == "tso" or (o.at in {"dms": "dms", "agent": "agent"} and architecture == {
-            "dms": "centralized", "agent": "distributed"
-        }[o.at]):
-            yield Row("area" if o.at == "agent" else o.at, o.duties[0], o.use, (architecture,))
+        held = tuple(duty for duty in o.duties if responsibility.held(duty) or o.at == "tso")
+        if held:
+            yield Row(SEATED[o.at][0], held[0], o.use, (architecture,))
+
+
+HOME: Mapping[str, tuple[str, ...]] = {"dms": CENTRAL, "agent": DISTRIBUTED, "tso": ALL}
+SEATED: Mapping[str, tuple[str, ...]] = {"dms": ("dms",), "agent": ("area", "interface"), "tso": ("tso",)}
+"""In which architectures a place decides, and which places of the table it stands for."""
 
 
 def _sites(at: str, places: Places, told: Beliefs) -> Iterator[tuple[str, Belief, tuple[str, ...]]]:
     """Give (address, what it knows, whom it may write to) of every site of a kind."""
     if at == "tso":
-        yield TSO, told.of_tso(), tuple(f"{dso}.dms" for dso in places.dsos)
+        near = tuple(f"{dso}.dms" for dso in places.dsos)
+        yield TSO, told.of_tso(), (*near, *(i.name for i in places.interfaces))
     elif at in ("dms", "crew"):
         for dso in places.dsos:
             others = tuple(f"{other}.{at}" for other in places.dsos if other != dso)
@@ -124,11 +139,20 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the settings of a duty, with what the run adds."""
     metering = scenario.communication.metering
-    settings = scenario.control.settings(row.duty) | {
+    mine = next((o for o in scenario.controllers if o.use == row.use), None)
+    duties = mine.duties if mine else (row.duty,)
+    settings: dict[str, Any] = {}
+    for duty in duties:
+        settings |= scenario.control.settings(duty)
+    settings |= {
         "stage": responsibility.stage, "architecture": responsibility.architecture,
         "estimation_ms": metering.estimation_ms, "v_class_percent": metering.v_accuracy_percent,
         "p_class_percent": metering.p_accuracy_percent,
     }
+    if row.at in ("area", "interface"):
+        settings["cycle_ms"] = scenario.time.step_ms  # a round of consensus, not a decision of its own
+    if "t_i_ms" in settings:
+        settings["t_i_s"] = settings["t_i_ms"] / 1000
     if row.at == "tso":
         afrr = scenario.transmission.afrr
         cells = sorted({d.cell for d in scenario.dsos}) if responsibility.held("balance_cell") else []
@@ -136,7 +160,4 @@ def _settings(
             "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cycle_ms": afrr.cycle_ms, "cells_held_by_dso": cells,
             "u_set_pu": dict(wishes),
         }
-    for own in scenario.controllers:
-        if own.use == row.use:
-            settings |= dict(own.settings)
-    return settings
+    return settings | dict(mine.settings) if mine else settings

@@ -120,7 +120,7 @@ class BalanceCell:
         return tiers
 
     def _distribute(self, total_mw: float, room: list[tuple[Floats, Floats]]) -> None:
-        """Fill tier after tier; within a tier every device moves in proportion to its room."""
+        """Fill tier after tier; within a tier the largest first, so that a small change is few messages."""
         points = self._desk.points
         left = total_mw
         for tier, (rows, (down, up)) in enumerate(zip(self._tiers, room, strict=True)):
@@ -128,9 +128,18 @@ class BalanceCell:
             whole = float(part.sum())
             given = float(np.clip(left, min(whole, 0.0), max(whole, 0.0)))
             left -= given
-            change = part * (given / whole) if abs(whole) > 1e-9 else np.zeros(len(rows))
+            change = np.sign(given) * _filled(np.abs(part), abs(given))
             if tier < 2:
                 points.wish(DUTY, "p_set_mw", rows, np.where(np.abs(change) > 1e-6, change, np.nan))
             else:
                 caps = np.where(change < -1e-6, np.maximum(-down + change, 0.0), np.nan)
                 points.wish(DUTY, "p_max_mw", rows, caps)
+
+
+def _filled(room: Floats, total: float) -> Floats:
+    """Return how much of each room is used when the largest are filled first [MW]."""
+    order = np.argsort(-np.round(room, 9), kind="stable")
+    before = np.cumsum(room[order]) - room[order]
+    out = np.zeros(len(room))
+    out[order] = np.clip(total - before, 0.0, room[order])
+    return out

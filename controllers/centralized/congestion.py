@@ -22,8 +22,8 @@ class ManageCongestion:
 
     Settings: `cycle_ms` (300 000), `margin_pu` (0.004) and `margin_percent` (4) for the error of the
     estimate and what moves within a cycle, `cost_pv`, `cost_wind`, `cost_storage` per MW, `quantise` (caps
-    only of 100/60/30/0 %), `patience` (cycles that a voltage violation may last before power is touched; 1 where volt/VAr control
-    is this site's too, else 0).
+    only of 100/60/30/0 %), `patience` (cycles that a voltage violation may last before power is touched; 1
+    where volt/VAr control is this site's too, else 0).
     """
 
     urgent: frozenset[str] = frozenset()

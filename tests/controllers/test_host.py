@@ -96,7 +96,7 @@ def test_own_commands_leave_stamped_with_sender_and_time():
 
 
 @pytest.mark.parametrize(("says", "rule"), [
-    (order("dso_1.f03.s2", "balance_cell"), "held by tso, not by a dms"),
+    (order("dso_1.f03.s2", "balance_cell"), "held by tso, not by dms"),
     (order("dso_2.f03.s2"), "not dso_1.dms's to move"),
     (order("dso_1.f03.s2", "be_nice"), "no duty"),
 ])
@@ -110,7 +110,7 @@ def test_a_foreign_duty_is_refused_and_logged_not_sent(says, rule):
 
 def test_an_agent_has_no_say_under_the_centralized_architecture():
     step = host(Diary(site(AGENT, "agent"), [order("dso_1.f03.s2")])).step(0, {})
-    assert "not by a agent" in step.outputs["actions"][0].refused
+    assert "not by agent" in step.outputs["actions"][0].refused
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, np.array([1.0, np.nan])])

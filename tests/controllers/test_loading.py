@@ -29,7 +29,7 @@ def test_a_class_in_a_package(tmp_path):
     ("./yours.py:Mine", "there is no file yours.py beside the scenario"),
     ("./broken.py:Mine", "fails to load: ZeroDivisionError"),
     ("./typo.py:Mine", "fails to load: SyntaxError"),
-    ("no_such_package.x:Mine", "fails to load: No module named"),
+    ("no_such_package.x:Mine", "fails to load: ModuleNotFoundError"),
     ("controllers.tso.afrr:Affr", "did you mean Afrr"),
     ("nonsense", "no entry point of gridseam.controllers"),
 ])

@@ -64,7 +64,7 @@ def test_duties_only_grow_with_the_stage(architecture):
 def test_the_tsos_secondary_control_ends_where_the_cell_takes_over_also_under_local():
     for architecture in ARCHITECTURES:
         assert table(architecture, 3).authorize("tso", "balance_cell", "gen.GENROU_1", 0) is None
-        assert "not by a tso" in table(architecture, 4).authorize("tso", "balance_cell", "gen.GENROU_1", 0)
+        assert "not by tso" in table(architecture, 4).authorize("tso", "balance_cell", "gen.GENROU_1", 0)
 
 
 def test_the_tso_never_commands_der():
@@ -101,7 +101,7 @@ def test_refusals_say_why():
     assert "'contral_voltage' is no duty" in rules.authorize("dso_1.dms", "contral_voltage", "dso_1.f03", 0)
     assert "nobody in this run" in rules.authorize("dso_9.dms", "control_voltage", "dso_9.f03", 0)
     assert rules.authorize("dso_1.f03.a0", "control_voltage", "dso_1.f03", 0) == (
-        "control_voltage at stage 2 is held by device, dms, not by a agent"
+        "control_voltage at stage 2 is held by device, dms, not by agent"
     )
     assert "held by nobody" in table("centralized", 1).authorize("dso_1.dms", "manage_congestion", "dso_1.f03", 0)
 

@@ -198,7 +198,8 @@ class Field:
 def site(feeders, name="dso_1.dms", actor="dms", stage=4, settings=None, period_ms=60_000, **belief):
     from controllers.responsibility import Responsibility
 
-    interfaces = (InterfaceBelief("dso_1.i4", "dso_1", 1, 4, 700.0, 14.0, tuple(f.name for f in feeders), 200.0, 400.0),)
+    names = tuple(f.name for f in feeders)
+    interfaces = (InterfaceBelief("dso_1.i4", "dso_1", 1, 4, 700.0, 14.0, names, 200.0, 400.0),)
     cells = (CellBelief("cell_1", 1, np.zeros(96), 900_000, 1000.0, 500.0, ("dso_1.i4",)),)
     table = Responsibility("centralized", stage, {name: actor})
     return Site(

@@ -37,7 +37,7 @@ def run(kit, minutes, v_set, q_range=8.0, k_p=400.0, load=0.5):
 def test_tracks_the_reference_with_the_right_sign_and_saturates(kit, v_set, q_ref):
     field, sent = run(kit, 40, v_set)
     assert exported(field) == pytest.approx(q_ref, abs=0.4)
-    goal = [m for m in sent[-1] if m.topic == "goal"][0]
+    goal = next(m for m in sent[-1] if m.topic == "goal")
     assert goal.values["q_ref_mvar"] == pytest.approx(q_ref)
 
 
