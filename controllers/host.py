@@ -99,8 +99,10 @@ class ControllerHost:
         return [self._stamped(seat.site, message, now_ms) for message in decided]
 
     def _stamped(self, site: Site, message: Message, now_ms: int) -> Message:
+        # An order with an infinite value takes a set-point back; anywhere else it is a slip, as nan always is.
+        taken_back = message.topic.startswith("command/")
         for name, value in message.values.items() if message.receiver != LOGBOOK else ():
-            if isinstance(value, float | np.ndarray) and not _finite(value):
+            if isinstance(value, float | np.ndarray) and not _finite(value, taken_back):
                 raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
         return replace(message, sender=site.name, sent_ms=now_ms)
 
@@ -151,6 +153,8 @@ def summary(values: Mapping[str, Any]) -> tuple[str, float, int]:
     return "", 0.0, 0
 
 
-def _finite(value: Any) -> bool:
+def _finite(value: Any, infinite_too: bool) -> bool:
     array = np.asarray(value)
-    return array.dtype.kind not in "fc" or bool(np.isfinite(array).all())
+    if array.dtype.kind not in "fc":
+        return True
+    return not bool(np.isnan(array).any()) if infinite_too else bool(np.isfinite(array).all())

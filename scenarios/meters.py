@@ -41,7 +41,7 @@ def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> 
     if architecture == "centralized":
         receivers = tuple(centre if g and _reports(place, n) else "" for n, g in enumerate(place.gateways))
         return FeederPoints(
-            number, (centre,), place.gateways, receivers, fault_to=centre if switched else "", crew=crew
+            number, (centre,), place.gateways, receivers, fault_to=centre, crew=crew
         )
     if architecture == "distributed":
         areas = place.plan.areas.of_node

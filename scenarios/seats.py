@@ -77,7 +77,7 @@ def seats(
     desks: dict[str, dict[str, Any]] = {}
     for row in _rows(scenario, responsibility):
         factory = load_class(row.use, scenario.folder)
-        for name, belief, neighbours in _sites(row.at, places, told):
+        for name, belief, neighbours in _sites(row.at, places, told, responsibility.architecture):
             settings = _settings(scenario, row, responsibility, wishes)
             if row.at == "dms":
                 settings["shared"] = desks.setdefault(name, {})
@@ -114,15 +114,23 @@ SEATED: Mapping[str, tuple[str, ...]] = {"dms": ("dms",), "agent": ("area", "int
 """In which architectures a place decides, and which places of the table it stands for."""
 
 
-def _sites(at: str, places: Places, told: Beliefs) -> Iterator[tuple[str, Belief, tuple[str, ...]]]:
+def _sites(
+    at: str, places: Places, told: Beliefs, architecture: str
+) -> Iterator[tuple[str, Belief, tuple[str, ...]]]:
     """Give (address, what it knows, whom it may write to) of every site of a kind."""
     if at == "tso":
         near = tuple(f"{dso}.dms" for dso in places.dsos)
         yield TSO, told.of_tso(), (*near, *(i.name for i in places.interfaces))
-    elif at in ("dms", "crew"):
+    elif at == "dms":
         for dso in places.dsos:
-            others = tuple(f"{other}.{at}" for other in places.dsos if other != dso)
-            yield f"{dso}.{at}", told.of_dso(dso), (*others, TSO)
+            others = tuple(f"{other}.dms" for other in places.dsos if other != dso)
+            yield f"{dso}.dms", told.of_dso(dso), (*others, f"{dso}.crew", TSO)
+    elif at == "crew":
+        # Whoever switches and the crew tell each other: the control room, or the agents that lead.
+        for dso in places.dsos:
+            leading = tuple(f.agents[0] for f in places.of_dso(dso))
+            near = {"centralized": (f"{dso}.dms",), "distributed": leading}.get(architecture, ())
+            yield f"{dso}.crew", told.of_dso(dso), near
     elif at == "interface":
         for interface in places.interfaces:
             near = tuple(i.name for i in places.interfaces if i.name != interface.name)
@@ -131,6 +139,7 @@ def _sites(at: str, places: Places, told: Beliefs) -> Iterator[tuple[str, Belief
         for feeder in places.feeders:
             for k, agent in enumerate(feeder.agents):
                 near = tuple(feeder.agents[other] for other in feeder.plan.areas.neighbours[k])
+                near += () if k else (f"{feeder.entry.dso}.crew",)
                 yield agent, told.of_area(feeder.name, k), near
 
 

@@ -309,7 +309,19 @@ class RestoreSupply:
             "line": -1 if case.line is None else case.line, "tie": -1 if case.tie is None else case.tie,
             "need_mva": sum(case.needs.values()), "took_s": now_s - case.since_s,
         }
-        return [Message(self.site.name, LOGBOOK, "goal", values)]
+        out = [Message(self.site.name, LOGBOOK, "goal", values)]
+        if step == "restored" and case.line is not None:
+            out += self._tell_crew(case)
+        return out
+
+    def _tell_crew(self, case: Case) -> list[Message]:
+        """Tell the crew what was switched, so that it turns round; where the agents gave up, it is to come."""
+        reclosed = () if case.tripped == case.line else (case.tripped,)
+        tie = () if case.tie is None else (case.tie,)
+        line = np.array([case.line, *reclosed, *tie], dtype=np.int64)
+        values = {"feeder": self.area.feeder.name, "line": line, "closed": np.arange(len(line)) > 0}
+        crews = (n for n in self.site.neighbours if n.rpartition(".")[2] == "crew")
+        return [Message(self.site.name, crew, "switched", values, size_bytes=80) for crew in crews]
 
     def _switch(self, line: int, closed: bool) -> Message:
         return command(

@@ -106,10 +106,13 @@ class Crew:
         line.flags.writeable = state.flags.writeable = False
         self._believe(name, line, state)
         goal = {"duty": DUTY, "feeder": name, "restored_mw": sequence.restored_mw, "dark_mw": sequence.dark_mw}
-        out = [command(self._site, name, DUTY, 600.0, line=line, closed=state),
+        # What is switched by hand does not expire while it is talked over with the control room.
+        out = [command(self._site, name, DUTY, 0.0, line=line, closed=state),
                Message(self._site.name, LOGBOOK, "goal", goal)]
         report = {"feeder": name, "line": line, "closed": state}
-        out += [Message(self._site.name, to, "switched", report) for to in self._site.neighbours]
+        room = self._site.name.partition(".")[0]
+        told = (to for to in self._site.neighbours if to.rpartition(".")[0] in (room, name))
+        out += [Message(self._site.name, to, "switched", report) for to in told]
         return out
 
     def _believe(self, name: str, lines: Ints, closed: Bools) -> None:

@@ -19,11 +19,13 @@ from sims.core.clock import next_tick
 from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
 from sims.distribution.feeders import Feeders
+from sims.grid.compiled import CompiledNet
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FRAME_BYTES, VALUE_BYTES = 40, 27
+HIGH_VOLTAGE_KV = 60.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,24 @@ class TransmissionPlan:
     tso: str = "tso"
 
 
+@dataclass(frozen=True)
+class HeadLines:
+    """The lines that leave the busbars of a primary substation: pandapower indices and branch rows."""
+
+    line: Ints
+    row: Ints
+
+
+def head_lines(grid: CompiledNet) -> HeadLines:
+    """Return the lines in service at the medium-voltage busbars of `grid`, whose breakers stand there."""
+    busbars = np.unique([grid.rep[tap.lv_node] for tap in grid.taps if grid.vn_kv[tap.hv_node] > HIGH_VOLTAGE_KV])
+    near = np.isin(grid.rep[grid.branch_from], busbars) | np.isin(grid.rep[grid.branch_to], busbars)
+    row = np.flatnonzero(near & (grid.branch_kind == "line") & grid.joined).astype(np.int64)
+    line = grid.branch_element[row].astype(np.int64)
+    line.flags.writeable = row.flags.writeable = False
+    return HeadLines(line, row)
+
+
 class Metering:
     """All meters as one simulator: state of the grids in, frames out.
 
@@ -107,6 +127,7 @@ class Metering:
             ]
             for plan in plans
         }
+        self._heads = {plan.dso: [head_lines(f.grid) for f in plan.feeders.feeders] for plan in plans}
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Report what is due at this instant."""
@@ -141,12 +162,15 @@ class Metering:
             taps = slice(int(feeders.tap_start[f]), int(feeders.tap_start[f + 1]))
             rows = self._trafos[plan.dso][f] + int(feeders.branch_start[f])
             nodes = int(feeders.node_start[f]) + feeder.grid.branch_to[self._trafos[plan.dso][f]]
+            heads = self._heads[plan.dso][f]
             v = np.nan_to_num(state["v_pu"][nodes]) * (1 + plan.v_class_percent * noise[0, taps])
             p = state["flow_p_mw"][rows] * (1 + plan.p_class_percent * noise[1, taps])
             q = state["flow_q_mvar"][rows] * (1 + plan.p_class_percent * noise[2, taps])
             values = {
                 "v_pu": v, "p_mw": p, "q_mvar": q, "tap_pos": state["tap_pos"][taps].astype(float),
                 "v_set_pu": state["v_set_pu"][taps], "loading_percent": state["loading_percent"][rows],
+                "head_line": heads.line,
+                "line_loading_percent": np.nan_to_num(state["loading_percent"][heads.row + int(feeders.branch_start[f])]),
             }
             out += [_frame(feeder.name, to, "primary", values, now_ms) for to in point.primary_to]
         return out
@@ -220,7 +244,11 @@ class Metering:
                 if feeder.name != fault["feeder"]:
                     continue
                 if point.crew:
-                    call = {"feeder": feeder.name}
+                    # What a crew reads on site when it gets there: the open breaker and the indicators.
+                    call = {
+                        "feeder": feeder.name, "tripped_line": int(fault["tripped_line"]),
+                        "passed": np.asarray(fault["passed"], np.int64),
+                    }
                     out.append(_frame(feeder.name, point.crew, "outage_call", call, now_ms))
                 if point.fault_to:
                     values = {"tripped_line": int(fault["tripped_line"])}

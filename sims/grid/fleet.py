@@ -312,7 +312,7 @@ class FleetPowerFlow:
 
         def read(g: FeederGroup, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
             p, q = g.reader.into_grid(vr, vi, slots)
-            at = np.nonzero(np.isin(g.net.rep, g.solver.heads))[0]
+            at = g.root_nodes
             own = inj if len(g.feeders) == self.n_feeders else inj.take(g.feeders)
             own_p, own_q = own.at(np.hypot(vr[at], vi[at]), at)
             base = self.compiled.base_mva

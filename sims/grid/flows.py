@@ -8,7 +8,7 @@ import numpy as np
 
 from sims.grid import kernels
 from sims.grid.compiled import CompiledNet
-from sims.grid.parts import FloatArray, IntArray
+from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
 from sims.grid.radial import effective
 
 
@@ -22,6 +22,30 @@ class Flows:
     q_to_mvar: FloatArray
 
 
+class _Root:
+    """A root node, and the admittances of the branches and shunts that leave it, by feeder."""
+
+    def __init__(self, net: CompiledNet, node: int, out: BoolArray, into: BoolArray) -> None:
+        self.node = node
+        self._out, self._in = np.nonzero(out)[0], np.nonzero(into)[0]
+        self.far = np.concatenate((net.branch_to[self._out], net.branch_from[self._in]))
+        self._shunt = complex(np.where(net.live & (net.rep == node), net.shunt_y, 0.0).sum())
+        self._near_y = np.concatenate((net.y_ff[self._out], net.y_tt[self._in]))
+        self._far_y = np.concatenate((net.y_ft[self._out], net.y_tf[self._in]))
+        self.take([], 1)
+
+    def take(self, moved: list[tuple[int, int, int, ComplexArray]], width: int) -> None:
+        """Take the admittances of transformers off their compiled position."""
+        near = np.repeat(self._near_y[:, None], width, axis=1)
+        self.far_y = np.repeat(self._far_y[:, None], width, axis=1)
+        for _, _, branch, y in moved:
+            for k in np.nonzero(self._out == branch)[0]:
+                near[k], self.far_y[k] = y[0], y[1]
+            for k in np.nonzero(self._in == branch)[0] + len(self._out):
+                near[k], self.far_y[k] = y[3], y[2]
+        self.own_y = near.sum(axis=0) + self._shunt
+
+
 class FlowReader:
     """Reads flows of one topology from voltages [node, feeder] and tap slots [transformer, feeder]."""
 
@@ -33,8 +57,9 @@ class FlowReader:
         heads = np.unique(net.rep[net.roots])
         f, t = net.rep[net.branch_from], net.rep[net.branch_to]
         carries = np.abs(self._y).sum(axis=0) > 0
-        self._root_rows = [(int(h), np.nonzero(carries & (f == h))[0], np.nonzero(carries & (t == h))[0])
-                           for h in heads]
+        self._roots = [_Root(net, int(h), carries & (f == h), carries & (t == h)) for h in heads]
+        self._slots: IntArray | None = None
+        self._changed: list[tuple[int, int, int, ComplexArray]] = []
         self._dead = ~net.joined & ~carries
 
     def flows(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> Flows:
@@ -50,26 +75,27 @@ class FlowReader:
         f, t = net.branch_from[rows], net.branch_to[rows]
         kernels.branch_power(f, t, np.ascontiguousarray(y.real), np.ascontiguousarray(y.imag), vr, vi,
                              net.base_mva, *out)
-        for i, r, branch in self._moved(slots):
+        for _, _, branch, y_moved in self._moved(slots):
             at = np.nonzero(rows == branch)[0]
             if len(at):
-                i_f, i_t = self._currents(i, r, branch, vr, vi, slots)
-                a, b = net.branch_from[branch], net.branch_to[branch]
-                s_f = (vr[a] + 1j * vi[a]) * i_f.conj() * net.base_mva
-                s_t = (vr[b] + 1j * vi[b]) * i_t.conj() * net.base_mva
+                v_f, v_t = (vr[n] + 1j * vi[n] for n in (net.branch_from[branch], net.branch_to[branch]))
+                s_f = v_f * (y_moved[0] * v_f + y_moved[1] * v_t).conj() * net.base_mva
+                s_t = v_t * (y_moved[2] * v_f + y_moved[3] * v_t).conj() * net.base_mva
                 for target, value in zip(out, (s_f.real, s_f.imag, s_t.real, s_t.imag), strict=True):
                     target[at[0]] = value
 
-    def _moved(self, slots: IntArray) -> list[tuple[int, int, int]]:
-        taps = self._net.taps
-        return [(i, r, b) for i, r, b in self._tapped if np.any(slots[i] != taps[i].initial - taps[i].positions[0])]
-
-    def _currents(self, i: int, r: int, branch: int, vr: FloatArray, vi: FloatArray, slots: IntArray):  # type: ignore[no-untyped-def]
-        net = self._net
-        y = effective(net, branch, net.taps[i].y[r][:, slots[i]])
-        f, t = net.branch_from[branch], net.branch_to[branch]
-        v_f, v_t = vr[f] + 1j * vi[f], vr[t] + 1j * vi[t]
-        return y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t
+    def _moved(self, slots: IntArray) -> list[tuple[int, int, int, ComplexArray]]:
+        """Return (transformer, row, branch, admittances [4, feeder]) of what is off its compiled position."""
+        if self._slots is None or not np.array_equal(slots, self._slots):
+            taps = self._net.taps
+            self._slots = slots.copy()
+            self._changed = [
+                (i, r, b, effective(self._net, b, taps[i].y[r][:, slots[i]]))
+                for i, r, b in self._tapped if np.any(slots[i] != taps[i].initial - taps[i].positions[0])
+            ]
+            for root in self._roots:
+                root.take(self._changed, slots.shape[1])
+        return self._changed
 
     def loading_percent(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return the loading of all branches [%], 0 where a branch carries nothing."""
@@ -78,27 +104,22 @@ class FlowReader:
         kernels.branch_loading(
             net.branch_from, net.branch_to, np.ascontiguousarray(self._y.real), np.ascontiguousarray(self._y.imag),
             net.rating_from, net.rating_to, vr, vi, out)
-        for i, r, branch in self._moved(slots):
-            i_f, i_t = self._currents(i, r, branch, vr, vi, slots)
+        for _, _, branch, y in self._moved(slots):
+            v_f, v_t = (vr[n] + 1j * vi[n] for n in (net.branch_from[branch], net.branch_to[branch]))
+            i_f, i_t = y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t
             out[branch] = 100.0 * np.maximum(np.abs(i_f) / net.rating_from[branch],
                                              np.abs(i_t) / net.rating_to[branch])
         return out
 
     def into_grid(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return power flowing from each root node into branches and its shunts [MW, Mvar], [head, feeder]."""
-        net = self._net
-        p, q = np.zeros((len(self._root_rows), vr.shape[1])), np.zeros((len(self._root_rows), vr.shape[1]))
-        shunt = np.zeros(net.n_nodes, dtype=np.complex128)
-        np.add.at(shunt, net.rep, np.where(net.live, net.shunt_y, 0.0))
-        for h, (head, out_rows, in_rows) in enumerate(self._root_rows):
-            rows = np.concatenate((out_rows, in_rows))
-            power = [np.empty((len(rows), vr.shape[1])) for _ in range(4)]
-            self._power(rows, vr, vi, slots, power)
-            n = len(out_rows)
-            u2 = vr[head] ** 2 + vi[head] ** 2
-            p[h] = power[0][:n].sum(axis=0) + power[2][n:].sum(axis=0) + shunt[head].real * u2 * net.base_mva
-            q[h] = power[1][:n].sum(axis=0) + power[3][n:].sum(axis=0) - shunt[head].imag * u2 * net.base_mva
-        return p, q
+        self._moved(slots)
+        power = np.empty((len(self._roots), vr.shape[1]), dtype=np.complex128)
+        for h, root in enumerate(self._roots):
+            v = vr[root.node] + 1j * vi[root.node]
+            far = vr[root.far] + 1j * vi[root.far]
+            power[h] = v * (root.own_y * v + (root.far_y * far).sum(axis=0)).conj() * self._net.base_mva
+        return power.real, power.imag
 
     def loss_mw(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return active losses in branches and shunts [MW] by feeder, from the flows alone."""

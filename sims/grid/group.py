@@ -23,4 +23,5 @@ class FeederGroup:
         self.turns = node_turns(compiled)
         rep_of_root = compiled.rep[compiled.roots]
         self.root_rows = np.array([int(np.nonzero(rep_of_root == h)[0][0]) for h in self.solver.heads])
+        self.root_nodes = np.nonzero(np.isin(compiled.rep, self.solver.heads))[0]
         self.joined_nodes = np.nonzero(compiled.rep != np.arange(compiled.n_nodes))[0]

@@ -104,7 +104,7 @@ class Injections:
             p_i, p_z, q_i, q_z = (t[nodes] for t in self.zip_terms)
             p += (p_i + p_z * vm) * vm
             q += (q_i + q_z * vm) * vm
-        for k in np.nonzero(self.active.any(axis=1))[0]:
+        for k in np.nonzero(self.active[:, nodes].any(axis=1))[0]:
             points = self.curves.x[k]
             values = self.curves.start[k] + np.concatenate(
                 ([0.0], np.cumsum(self.curves.slope[k] * np.diff(points))))

@@ -7,6 +7,7 @@ Control, 1994, section 11.1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,38 +83,43 @@ class QuasiSteady:
         self.running[machine] = False
         self.engine.set_generator(machine_row(machine, self.slack), in_service=False)
 
+    @property
+    def v_interface(self) -> NDArray[np.complex128]:
+        """Voltages of the interfaces' busbars at the last solution [pu]."""
+        return self.engine.v[self.interface_node]
+
     def solve(
-        self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128], boundary_mva: NDArray[np.complex128],
-        boundary_droop: Floats | None = None,
+        self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128],
+        drawn: Callable[[Floats, float], NDArray[np.complex128]],
     ) -> None:
         """Find frequency and voltages for set-points, static loads and what the interfaces draw.
 
         Parameters
         ----------
-        boundary_mva : complex array [interface]
-            What each draws at the present deviation.
-        boundary_droop : float array [interface], optional
-            How that changes with frequency [MW/Hz]; `self.boundary_mva` is what it came to.
+        drawn : callable
+            (voltage magnitude of each interface [pu], frequency deviation [Hz]) -> what each draws [MVA].
 
         Raises
         ------
         ModelError
             No power flow or no balance exists: reserves are exhausted.
         """
-        droop = np.zeros(boundary_mva.size) if boundary_droop is None else boundary_droop
-        start_hz = self.df_hz
+        h = 1e-4
         for _ in range(30):
-            self.boundary_mva = boundary_mva + droop * (self.df_hz - start_hz)
+            v_pu = np.abs(self.v_interface)
+            boundary = drawn(v_pu, self.df_hz)
             self.load_mva = load_mva * (1 + self.self_regulation * self.df_hz)
             p = self.governors.power(p_set_mw, self.df_hz, self.running)
-            self._power_flow(now_ms, p, self.boundary_mva)
+            self._power_flow(now_ms, p, boundary)
             excess = float(self.engine.slack_p_mw) - float(p[self.slack])
-            self.p_gen_mw = p
-            if abs(excess) < self.tolerance_mw:
+            self.p_gen_mw, self.boundary_mva = p, boundary
+            moved = np.abs(drawn(np.abs(self.v_interface), self.df_hz) - boundary).max(initial=0.0)
+            if abs(excess) < self.tolerance_mw and moved < self.tolerance_mw:
                 self.p_gen_mw[self.slack] += excess
                 return
-            stiffness = self.governors.slope(p_set_mw, self.df_hz, self.running)
-            stiffness += self.self_regulation * float(load_mva.real.sum()) + float(droop.sum())
+            droop = (drawn(v_pu, self.df_hz + h) - drawn(v_pu, self.df_hz - h)).real.sum() / (2 * h)
+            stiffness = self.governors.slope(p_set_mw, self.df_hz, self.running) + float(droop)
+            stiffness += self.self_regulation * float(load_mva.real.sum())
             self.df_hz -= excess / max(stiffness, 1.0)
             if abs(self.df_hz) > 5.0:
                 break

@@ -16,6 +16,7 @@ from sims.core.message import Message
 from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items
 from sims.grid.taps import Avr
+from sims.transmission.boundary import Boundary
 from sims.transmission.quasi_steady import QuasiSteady
 from sims.transmission.schedule import Schedule
 from sims.transmission.ties import Ties
@@ -100,8 +101,7 @@ class TransmissionSimulator:
         self._f0, self._wish = f_nominal_hz, wish
         self._v_tol, self._s_tol = v_tolerance_pu, s_tolerance_mva
         self._delta_mw = np.zeros(len(plant.machines))
-        self._boundary = np.zeros(len(plant.interfaces), np.complex128)
-        self._droop = np.zeros(len(plant.interfaces))
+        self._boundary = Boundary(len(plant.interfaces))
         self._v = np.ones(len(plant.interfaces), np.complex128)
         self._now_ms = self._solved_ms = -1
         self._open = False
@@ -114,6 +114,8 @@ class TransmissionSimulator:
         if now_ms % self._step_ms == 0 and now_ms != self._now_ms:
             self._now_ms, self._iterations, self._open = now_ms, 0, True
             actions = self._prepare(now_ms, items(inputs, "commands"))
+            self._boundary.open()
+            self._boundary.begin_at(np.abs(self.system.v_interface), self.system.df_hz)
             self._solve(now_ms)
             return Step(following, {"boundary": [self._offer()], "acts": tuple(actions)})
         if not exchanges:
@@ -123,13 +125,13 @@ class TransmissionSimulator:
     def _iterate(self, now_ms: int, following: int, exchanges: Sequence[tuple[str, Complexes, Floats]]) -> Step:
         """Take what the distribution grids drew; offer new voltages, or close the instant."""
         self._iterations += 1
-        boundary = self._boundary.copy()
+        boundary, per_hz = self._boundary.s_mva.copy(), self._boundary.per_hz.copy()
         for dso, drawn, droop in exchanges:
             at = self.plant.dso_interfaces[dso]
-            boundary[at], self._droop[at] = drawn, droop
+            boundary[at], per_hz[at] = drawn, droop
         ds_mva = float(np.abs(boundary - self.system.boundary_mva).max())
         before, df_before = self._v, self.system.df_hz
-        self._boundary = boundary
+        self._boundary.take(boundary, per_hz, np.abs(before), df_before)
         self._solve(now_ms)
         dv_pu = float(np.abs(self._v - before).max())
         settled = dv_pu < self._v_tol and ds_mva < self._s_tol and abs(self.system.df_hz - df_before) < 1e-7
@@ -141,6 +143,7 @@ class TransmissionSimulator:
                 f"the boundary does not agree after {self._iterations} iterations: {dv_pu:.1e} pu, {ds_mva:.1e} MVA",
             )
         self._open, self._solved_ms = False, now_ms
+        self._boundary.close()
         return Step(following, {"boundary": [self._offer()], **self._results(now_ms, dv_pu, ds_mva)})
 
     def _prepare(self, now_ms: int, orders: Sequence[Message]) -> list[Action]:
@@ -188,8 +191,8 @@ class TransmissionSimulator:
 
     def _solve(self, now_ms: int) -> None:
         self._p_set = self.schedule.machines(now_ms) + self._delta_mw
-        self.system.solve(now_ms, self._p_set, self._load(now_ms), self._boundary, self._droop)
-        self._v = self.system.engine.v[self.system.interface_node].copy()
+        self.system.solve(now_ms, self._p_set, self._load(now_ms), self._boundary.expected)
+        self._v = self.system.v_interface.copy()
 
     def _offer(self) -> dict[str, tuple[Complexes, float, bool]]:
         """Return voltage, frequency and whether that is the last word, for each DSO."""
@@ -237,7 +240,7 @@ class TransmissionSimulator:
         """Return balance, taps, secondary control, boundary and waiting orders."""
         return {
             "system": self.system.get_state(), "avr": self._avr.get_state(), "delta_mw": self._delta_mw.copy(),
-            "boundary": self._boundary.copy(), "v": self._v.copy(),
+            "boundary": self._boundary.get_state(), "v": self._v.copy(),
             "solved_ms": self._solved_ms,
         }
 
@@ -245,6 +248,7 @@ class TransmissionSimulator:
         """Continue from `get_state`."""
         self.system.set_state(state["system"])
         self._avr.set_state(state["avr"])
-        self._delta_mw, self._boundary = np.array(state["delta_mw"]), np.array(state["boundary"])
+        self._delta_mw = np.array(state["delta_mw"])
+        self._boundary.set_state(state["boundary"])
         self._v = np.array(state["v"])
         self._solved_ms = state["solved_ms"]

@@ -1,0 +1,76 @@
+"""What the distribution grids draw at their interfaces, and how that is expected to change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+
+class Boundary:
+    """The exchanges of one instant, and a linear expectation between them.
+
+    Within an instant the response to voltage is the secant of the last two exchanges (Broyden's method with
+    a diagonal); it is kept for the next instant, whose first guess is the straight line through the last
+    two. Wrong expectations cost iterations, never accuracy: an instant closes only on an exchange that was
+    expected within the tolerance.
+    """
+
+    least_dv_pu = 2e-6
+    most_per_pu = 1e5
+
+    def __init__(self, count: int) -> None:
+        self.s_mva = np.zeros(count, np.complex128)
+        self.per_pu = np.zeros(count, np.complex128)
+        self.per_hz = np.zeros(count)
+        self._v_pu = np.ones(count)
+        self._df_hz = 0.0
+        self._settled: list[Complexes] = []
+        self._exchanges = 0
+
+    def open(self) -> None:
+        """Begin an instant with the straight line through the last two."""
+        self._exchanges = 0
+        if len(self._settled) == 2:
+            self.s_mva = 2 * self._settled[1] - self._settled[0]
+
+    def close(self) -> None:
+        """End an instant: what was exchanged last is what it came to."""
+        self._settled = [*self._settled[-1:], self.s_mva.copy()]
+
+    def expected(self, v_pu: Floats, df_hz: float) -> Complexes:
+        """Return what the interfaces are expected to draw at these voltages and this deviation [MVA]."""
+        out: Complexes = self.s_mva + self.per_pu * (v_pu - self._v_pu) + self.per_hz * (df_hz - self._df_hz)
+        return out
+
+    def take(self, s_mva: Complexes, per_hz: Floats, v_pu: Floats, df_hz: float) -> None:
+        """Take an exchange, which was answered at `v_pu` and `df_hz`; learn from it."""
+        dv = v_pu - self._v_pu
+        if self._exchanges:
+            moved = np.abs(dv) > self.least_dv_pu
+            change = s_mva - self.s_mva - per_hz * (df_hz - self._df_hz)
+            secant = np.divide(change, dv, out=self.per_pu.copy(), where=moved)
+            self.per_pu = np.where(np.abs(secant) < self.most_per_pu, secant, self.per_pu)
+        self._exchanges += 1
+        self.s_mva, self.per_hz, self._v_pu, self._df_hz = s_mva.copy(), per_hz.copy(), v_pu.copy(), df_hz
+
+    def begin_at(self, v_pu: Floats, df_hz: float) -> None:
+        """Say at which voltages and deviation the first guess of an instant holds."""
+        self._v_pu, self._df_hz = v_pu.copy(), df_hz
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the last exchange, what was learnt, and the last two instants."""
+        return {
+            "s_mva": self.s_mva.copy(), "per_pu": self.per_pu.copy(), "per_hz": self.per_hz.copy(),
+            "v_pu": self._v_pu.copy(), "df_hz": self._df_hz, "settled": [s.copy() for s in self._settled],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.s_mva, self.per_pu = np.array(state["s_mva"]), np.array(state["per_pu"])
+        self.per_hz, self._v_pu = np.array(state["per_hz"]), np.array(state["v_pu"])
+        self._df_hz, self._settled = state["df_hz"], [np.array(s) for s in state["settled"]]

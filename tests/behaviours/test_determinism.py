@@ -1,0 +1,79 @@
+"""The same seed gives the same file, whatever the number of workers, their order and the hash seed."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from results.runfile import Run
+from scenarios.load import load
+from scenarios.matrix import sweep
+from scenarios.worker import Job
+
+SMALL = Path(__file__).parents[1] / "scenarios" / "data" / "small.yaml"
+
+AGAIN = (("distributed", 2), ("centralized", 4), ("local", 4))
+
+
+def differences(one, other):
+    """Return every dataset and attribute in which two run files differ, but for what names the machine."""
+    found = []
+
+    def attributes(a, b, name):
+        if set(a) != set(b):
+            found.append(f"{name}: attributes {set(a) ^ set(b)}")
+        found.extend(f"{name}@{k}" for k in set(a) & set(b) if not np.array_equal(a[k], b[k]))
+
+    with h5py.File(one, swmr=True) as a, h5py.File(other, swmr=True) as b:
+        names = [[], []]
+        for file, into in zip((a, b), names, strict=True):
+            file.visit(into.append)
+        mine, theirs = ([n for n in into if not n.startswith("provenance")] for into in names)
+        if mine != theirs:
+            found.append(f"members {set(mine) ^ set(theirs)}")
+        attributes({k: v for k, v in a.attrs.items() if k not in UNTIMED}, {
+            k: v for k, v in b.attrs.items() if k not in UNTIMED
+        }, "/")
+        for name in set(mine) & set(theirs):
+            attributes(*({k: v for k, v in f[name].attrs.items() if k not in REFERENCES} for f in (a, b)), name)
+            if isinstance(a[name], h5py.Dataset):
+                x, y = a[name][()], b[name][()]
+                same = np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
+                if not same:
+                    found.append(name)
+    return sorted(found)
+
+
+UNTIMED = {"history", "provenance"}
+REFERENCES = {"DIMENSION_LIST", "REFERENCE_LIST"}
+"""Addresses inside one file."""
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_one_worker_in_another_order_writes_the_same(outcomes, scenario, tmp_path, monkeypatch, hash_seed):
+    monkeypatch.setenv("PYTHONHASHSEED", hash_seed)
+    again = AGAIN if hash_seed == "1" else AGAIN[::-1]
+    found = sweep([Job(scenario, architecture, stage, tmp_path) for architecture, stage in again], 1)
+    for outcome in found:
+        assert not outcome.error
+        first = outcomes[outcome.job.architecture, outcome.job.stage]
+        assert differences(first.path, outcome.path) == []
+
+
+def test_events_that_go_beside_the_file_are_the_same_too(outcomes, scenario, tmp_path):
+    found = sweep([Job(scenario, *AGAIN[0], tmp_path)], 1)[0]
+    with Run(outcomes[AGAIN[0]].path) as one, Run(found.path) as other:
+        for table in one.tables:
+            assert one.events(table).equals(other.events(table)), table
+
+
+def test_the_comparison_would_see_a_difference(outcomes):
+    assert differences(outcomes["local", 1].path, outcomes["local", 4].path)
+
+
+def test_another_seed_gives_another_day(outcomes, tmp_path):
+    other = load(SMALL, "twenty_minutes", {"seed": 8})
+    found = sweep([Job(other, "local", 2, tmp_path)], 1)[0]
+    with Run(outcomes["local", 2].path) as one, Run(found.path) as two:
+        assert not np.array_equal(one.values("feeder", "load_mw"), two.values("feeder", "load_mw"))

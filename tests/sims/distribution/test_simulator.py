@@ -1,0 +1,229 @@
+import numpy as np
+import pytest
+
+from sims.core.errors import ModelError
+from sims.core.message import Message
+from sims.distribution.simulator import KINDS, DeviceMap, DistributionSimulator, LineFault
+from sims.grid.curve import Curve
+from sims.grid.taps import Avr, TapData
+
+MIN = 60_000
+PF = Curve("pf", (50.2, 51.2), (0.0, -1.0))
+V = np.array([1.03 + 0j])
+
+
+@pytest.fixture
+def dso(fleet):
+    """Two CIGRE feeders with a load and a PV plant at each medium-voltage node; the plants follow P(f)."""
+
+    def make(faults=(), authorize=lambda *_: None, load=1.0, pv=0.4):
+        feeders = fleet("cigre_mv", "cigre_mv", curves=[PF])
+        grid = feeders.feeders[0].grid
+        nodes = np.concatenate([
+            feeders.node_start[f] + np.flatnonzero((grid.vn_kv < 60) & ~np.isin(grid.node_bus, (1, 12))) for f in (0, 1)
+        ])
+        n = nodes.size
+        feeder = np.repeat([0, 1], n // 2)
+        kind = np.array([KINDS.index("load")] * n + [KINDS.index("pv")] * n)
+        none = np.full(2 * n, -1)
+        devices = DeviceMap(np.arange(2 * n), np.tile(nodes, 2), np.tile(feeder, 2), kind, none, none,
+                            np.where(kind == KINDS.index("pv"), 0, -1))  # fmt: skip
+        taps = [f.grid.taps[t] for f, own in zip(feeders.feeders, feeders.regulated, strict=True) for t in own]
+        avr = Avr(
+            TapData(np.full(4, -9), np.full(4, 9), np.full(4, 1.5), np.ones(4, bool)), np.full(4, 1.02),
+            np.zeros(4, int),
+        )
+        busbar = np.repeat(feeders.node_start[:-1], 2) + np.array([t.lv_node for t in taps])
+        sim = DistributionSimulator("dso", feeders, devices, avr, busbar, [PF], faults, authorize, MIN)
+        p = np.concatenate([np.full(n, -load), np.full(n, pv)])
+        state = {
+            "p_mw": p, "q_mvar": np.where(p < 0, -0.2, 0.0), "pu_mw": 0 * p, "qu_mvar": 0 * p,
+            "pf_mw": np.where(p > 0, p, 0.0), "p_avail_mw": np.where(p > 0, p, 0.0),
+        }  # fmt: skip
+        return sim, {port: {"der": values} for port, values in state.items()}
+
+    return make
+
+
+def offer(v=V, f_hz=50.0, settled=False):
+    return {"boundary": {"transmission": [{"dso": (v, f_hz, settled)}]}}
+
+
+def instant(sim, state, now_ms, *, v=V, f_hz=50.0, orders=()):
+    """One exchange and the last word on it; return (acts and faults told, results)."""
+    told = sim.step(now_ms, state | {"commands": {"comms": tuple(orders)}} | offer(v, f_hz)).outputs
+    results = sim.step(now_ms, state | offer(v, f_hz, settled=True)).outputs
+    return told, results
+
+
+def order(receiver="dso.f01", duty="restore_supply", sender="dso.dms", **values):
+    return Message(sender, receiver, f"command/{duty}", values)
+
+
+def test_it_answers_a_voltage_with_power_and_writes_nothing_until_it_is_settled(dso):
+    sim, state = dso()
+    step = sim.step(0, state | offer())
+    ((name, drawn),) = step.outputs.pop("exchange")
+    assert name == "dso"
+    assert step.outputs == {"acts": (), "faults": ()}
+    # 2 x 12 nodes draw 1.0 - 0.4 MW, and losses
+    assert 14.4 < drawn[0].real < 15.2
+    results = sim.step(0, state | offer(settled=True)).outputs
+    assert "exchange" not in results
+    assert results["feeder"]["p_mw"].sum() == pytest.approx(drawn[0].real)
+
+
+def test_it_iterates_within_an_instant_on_the_same_injections(dso):
+    sim, state = dso()
+    first = sim.step(0, state | offer()).outputs["exchange"][0][1]
+    lower = sim.step(0, state | offer(0.95 * V)).outputs["exchange"][0][1]
+    again = sim.step(0, state | offer()).outputs["exchange"][0][1]
+    assert lower.real > first.real, "the same power at less voltage: more losses"
+    assert again == pytest.approx(first, abs=1e-7)
+
+
+def test_without_a_boundary_voltage_it_only_waits(dso):
+    sim, state = dso()
+    step = sim.step(30_000, state)
+    assert (step.next_ms, step.outputs) == (MIN, {})
+
+
+def test_the_feeder_table_adds_up(dso):
+    sim, state = dso()
+    feeder = instant(sim, state, 0)[1]["feeder"]
+    assert feeder["load_mw"].tolist() == pytest.approx([12.0, 12.0])
+    assert feeder["pv_mw"].tolist() == pytest.approx([4.8, 4.8])
+    assert feeder["pv_avail_mw"].tolist() == pytest.approx([4.8, 4.8])
+    assert (feeder["wind_mw"] == 0).all()
+    np.testing.assert_allclose(feeder["p_mw"], feeder["load_mw"] - feeder["pv_mw"] + feeder["loss_mw"], atol=1e-6)
+    assert (feeder["customers"].tolist(), feeder["customers_out"].tolist()) == ([150, 150], [0, 0])
+    assert (feeder["vm_min_pu"] < feeder["vm_max_pu"]).all()
+
+
+def test_node_sums_are_those_of_the_devices(dso):
+    sim, state = dso()
+    results = instant(sim, state, 0)[1]
+    busbars = np.isin(sim.feeders.feeders[0].grid.node_bus, (0, 1, 12))
+    p = results["p_node_mw"][: sim.feeders.node_start[1]]
+    assert p[busbars].tolist() == [0, 0, 0]
+    assert p[~busbars] == pytest.approx(-0.6)
+    assert results["der_mw"].sum() == pytest.approx(9.6)
+
+
+def test_plants_follow_the_frequency_inside_the_exchange(dso):
+    sim, state = dso()
+    results = instant(sim, state, 0, f_hz=50.7)[1]  # half of their power is left
+    assert results["feeder"]["pv_mw"].tolist() == pytest.approx([2.4, 2.4])
+    assert results["feeder"]["pv_avail_mw"].tolist() == pytest.approx([4.8, 4.8])
+
+
+def fault(line=6, at_ms=2 * MIN, repaired_ms=10 * MIN):
+    return LineFault(at_ms, 0, line, repaired_ms)
+
+
+def test_a_fault_darkens_its_feeder_counts_customers_and_tells_who_saw_it(dso):
+    sim, state = dso([fault()])
+    for minute in (0, 1):
+        told, results = instant(sim, state, minute * MIN)
+        assert told["faults"] == ()
+    told, results = instant(sim, state, 2 * MIN)
+    (seen,) = told["faults"]
+    assert (seen["feeder"], seen["tripped_line"], seen["passed"].tolist()) == ("dso.f01", 0, [6, 9, 1, 0])
+    assert [(a.actor, a.duty, a.asset, a.value) for a in told["acts"]] == [("device", "protection", "dso.f01", 0.0)]
+    feeder = results["feeder"]
+    assert feeder["customers_out"].tolist() == [100, 0]  # buses 2 to 11 with 10 each
+    assert feeder["unserved_mw"].tolist() == pytest.approx([10.0, 0.0])
+    assert feeder["load_mw"].tolist() == pytest.approx([2.0, 12.0])
+    assert feeder["pv_mw"].tolist() == pytest.approx([0.8, 4.8])
+    assert feeder["pv_avail_mw"].tolist() == pytest.approx([4.8, 4.8]), "the sun still shines"
+    assert np.isnan(results["v_pu"]).sum() == 10
+    assert np.isnan(results["bus"]["vm_pu"]).sum() == 10
+    on = results["v_dev_pu"] > 0
+    assert np.count_nonzero(~on) == 20
+    assert (results["p_real_mw"][~on] == 0).all()
+    assert instant(sim, state, 3 * MIN)[0]["faults"] == (), "it trips once"
+
+
+def test_isolating_and_reclosing_brings_the_healthy_part_back(dso):
+    sim, state = dso([fault()])
+    for minute in range(3):
+        instant(sim, state, minute * MIN)
+    steps = order(line=np.array([6, 0, 13]), closed=np.array([False, True, True]))
+    told, results = instant(sim, state, 3 * MIN, orders=[steps])
+    assert [(a.actor, a.quantity, a.value, a.count, a.refused) for a in told["acts"]] == [
+        ("dso.dms", "closed", 2.0, 3, "")
+    ]
+    assert results["feeder"]["customers_out"].tolist() == [0, 0]
+
+
+def test_reclosing_onto_the_fault_trips_again_until_it_is_repaired(dso):
+    sim, state = dso([fault()])
+    for minute in range(3):
+        instant(sim, state, minute * MIN)
+    reclose = order(line=np.array([0]), closed=np.array([True]))
+    told, results = instant(sim, state, 3 * MIN, orders=[reclose])
+    assert len(told["faults"]) == 1
+    assert results["feeder"]["customers_out"].tolist() == [100, 0]
+    told, results = instant(sim, state, 10 * MIN, orders=[reclose])
+    assert told["faults"] == ()
+    assert results["feeder"]["customers_out"].tolist() == [0, 0]
+
+
+def test_a_refused_order_is_logged_and_not_carried_out(dso):
+    sim, state = dso(authorize=lambda *_: "not yours")
+    told, results = instant(sim, state, 0, orders=[order(line=np.array([0]), closed=np.array([False]))])
+    assert [(a.actor, a.asset, a.refused) for a in told["acts"]] == [("dso.dms", "dso.f01", "not yours")]
+    assert results["feeder"]["customers_out"].tolist() == [0, 0]
+
+
+def test_whoever_judges_is_told_who_what_where_and_when(dso):
+    asked = []
+    sim, state = dso(authorize=lambda *args: asked.append(args))
+    instant(sim, state, 2 * MIN, orders=[order("dso.f02", line=np.array([0]), closed=np.array([False]))])
+    assert asked == [("dso.dms", "restore_supply", "dso.f02", 2 * MIN)]
+
+
+def test_an_order_to_a_feeder_that_is_not_there_is_refused(dso):
+    sim, state = dso()
+    told, _ = instant(sim, state, 0, orders=[order("dso.f09", line=np.array([0]), closed=np.array([False]))])
+    assert told["acts"][0].refused == "there is no feeder dso.f09"
+
+
+def test_orders_move_taps_and_set_points_of_their_own_feeder(dso):
+    sim, state = dso()
+    orders = [order("dso.f02", "control_voltage", trafo=np.array([1]), tap_pos=np.array([-4])),
+              order("dso.f01", "control_voltage", trafo=np.array([0]), v_set_pu=np.array([1.0]))]  # fmt: skip
+    results = instant(sim, state, 0, orders=orders)[1]
+    assert results["tap_pos"].tolist() == [0, 0, 0, -4]
+    assert results["v_set_pu"].tolist() == [1.0, 1.02, 1.02, 1.02]
+    assert results["trafo"]["tap_pos"].tolist() == [0, 0, 0, -4]
+
+
+def test_the_regulator_acts_between_two_instants_after_its_delay(dso):
+    sim, state = dso()
+    low = 0.97 * V
+    told, _ = instant(sim, state, 0, v=low)
+    assert told["acts"] == (), "nothing was measured before"
+    told, results = instant(sim, state, MIN, v=low)
+    assert {(a.actor, a.duty, a.quantity) for a in told["acts"]} == {("device", "control_voltage", "tap_pos")}
+    assert (results["tap_pos"] < 0).all()
+    busbar = results["v_pu"][sim.feeders.feeders[0].grid.bus_node[1]]
+    assert busbar == pytest.approx(1.02, abs=0.012)
+
+
+def test_no_solution_is_named_with_feeder_and_time(dso):
+    sim, state = dso(load=40.0)
+    with pytest.raises(ModelError, match=r"dso at 120\.000 s: power flow of dso\.f01, dso\.f02 has no solution"):
+        sim.step(2 * MIN, state | offer())
+
+
+def test_continues_from_its_state(dso):
+    one, state = dso([fault()])
+    two, _ = dso([fault()])
+    for minute in range(3):
+        instant(one, state, minute * MIN, v=0.97 * V)
+    two.set_state(one.get_state())
+    a, b = (instant(sim, state, 3 * MIN, v=0.97 * V)[1] for sim in (one, two))
+    np.testing.assert_allclose(a["v_pu"], b["v_pu"], atol=1e-9)
+    assert a["tap_pos"].tolist() == b["tap_pos"].tolist()
+    assert a["feeder"]["customers_out"].tolist() == b["feeder"]["customers_out"].tolist() == [100, 0]
