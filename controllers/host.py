@@ -92,11 +92,11 @@ class ControllerHost:
         inbox, seat.inbox = seat.inbox, []
         try:
             decided = seat.controller.decide(now_ms / 1000, inbox)
+            return [self._stamped(seat.site, message, now_ms) for message in decided]
         except GridseamError:
             raise
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
-        return [self._stamped(seat.site, message, now_ms) for message in decided]
 
     def _stamped(self, site: Site, message: Message, now_ms: int) -> Message:
         # An order with an infinite value takes a set-point back; anywhere else it is a slip, as nan always is.

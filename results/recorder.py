@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.estimates import Assessor
 from results.writer import RunWriter
 from sims.core.clock import is_tick, next_tick
 from sims.core.errors import ModelError
@@ -62,6 +63,8 @@ class Recorder:
         ``acts`` (tuples of Action) and ``log`` (message columns) is taken once a tick.
     step_ms : int
         The grid tick.
+    assessor : Assessor, optional
+        Hears the estimates that sites report and fills the kind ``estimate``.
     progress : callable, optional
         Called with the time [ms] after each step of the grid.
 
@@ -73,14 +76,14 @@ class Recorder:
 
     def __init__(
         self, writer: RunWriter, taps: Sequence[Tap], *, step_ms: int = 60_000, hears: Sequence[str] = _EVENT_PORTS,
-        progress: Callable[[int], None] | None = None,
+        assessor: Assessor | None = None, progress: Callable[[int], None] | None = None,
     ) -> None:  # fmt: skip
-        self.writer, self.progress = writer, progress
+        self.writer, self.progress, self._assessor = writer, progress, assessor
         self.taps = [t for t in taps if t.kind not in writer.empty]
         self._check()
         self.ports = Ports(
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
-            hears=tuple(p for p in hears if p in writer.events),
+            hears=(*(p for p in hears if p in writer.events), *(("reports",) if assessor else ())),
         )
         self._every = {kind: s.kind.every_ms for kind, s in writer.series.items()}
         self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
@@ -107,6 +110,9 @@ class Recorder:
         """Take the rows that are due and, at a grid tick, its news; step next at the next tick."""
         if now_ms != self._rows_ms:
             self._write_rows()
+        if self._assessor is not None:
+            for report in items(inputs, "reports"):
+                self._assessor.hear(report, now_ms)
         due = {kind for kind, every_ms in self._every.items() if is_tick(now_ms, every_ms)}
         if due:
             self._rows = self._gather(now_ms, due, inputs)
@@ -142,6 +148,8 @@ class Recorder:
                         raise ModelError(
                             "recorder", now_ms, f"{got}; {tap.kind}.{tap.quantity} takes {size} values of it"
                         ) from err
+        if self._assessor is not None and "estimate" in rows and "bus" in inputs:
+            rows["estimate"] = dict(self._assessor.errors(now_ms, inputs["bus"]))
         return rows
 
     def _write_rows(self) -> None:

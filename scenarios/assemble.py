@@ -80,7 +80,10 @@ def assemble(
         build(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
         boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
     )
-    recorder = Recorder(writer, recording.taps(places), step_ms=step_ms, hears=("actions",), progress=progress)
+    recorder = Recorder(
+        writer, recording.taps(places), step_ms=step_ms, hears=("actions",),
+        assessor=Assessor(_nodes(ground, feeders)), progress=progress,
+    )
     harness = Harness()
     harness.add("der", der)
     with harness.group():
@@ -90,7 +93,6 @@ def assemble(
     harness.add("metering", metering)
     harness.add("comms", comms)
     harness.add("control", host)
-    harness.add("assessor", Assessor(_nodes(ground, feeders), step_ms))
     harness.add("recorder", recorder)
     _connect(harness, ground, der, tuple(dsos))
     return World(harness, recorder, comms, host)
@@ -113,7 +115,6 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
         connect("comms", f"distribution_{dso}", dso, "commands")
         for port in ("bus", "line", "trafo", "feeder", "acts"):
             connect(dso, port, "recorder")
-        connect(dso, "bus", "assessor")
     connect("transmission", "f_hz", "der", shifted=True, initial=np.full(len(ground.case.cells), ground.case.f0_hz))
     for port in ("interface", "cell"):
         connect("transmission", port, "metering")
@@ -126,11 +127,10 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("comms", "der", "der", "commands")
     connect("comms", "transmission", "transmission", "commands")
     connect("comms", "log", "recorder")
-    connect("control", "actions", "recorder")
+    for port in ("actions", "reports"):
+        connect("control", port, "recorder")
     for port in ("energy", "acts"):
         connect("der", port, "recorder")
-    connect("control", "reports", "assessor")
-    connect("assessor", "estimate", "recorder")
 
 
 def _distribution(

@@ -17,6 +17,7 @@ from sims.der.fleet import DeviceTable
 from sims.der.law import Bound
 from sims.der.placement import FeederSite, Shares, place
 from sims.der.profiles import Profiles
+from sims.der.sessions import Behaviour
 from sims.der.simulator import DerSettings, DerSimulator
 from sims.der.storage import StorageSettings
 from sims.distribution.simulator import KINDS, DeviceMap
@@ -60,12 +61,17 @@ def _site(place: FeederPlace, dso: int, scenario: Scenario) -> FeederSite:
 def _shares(place: FeederPlace, scenario: Scenario, scale: float) -> Shares:
     entry, der = place.entry, scenario.der
     load = dict.fromkeys(der.load.profiles, 1.0)
+    peak_mw = float(place.plan.load_mw.sum())
     return Shares(
         pv_mw_per_mw_load=entry.pv_mw_per_mw_load, wind_mw_per_mw_load=entry.wind_mw_per_mw_load,
         storage_mw_per_mw_pv=entry.storage_mw_per_mw_pv, storage_hours=der.storage.hours,
+        soc_start=der.storage.soc_start,
         ev_per_mw_load=entry.vehicles_per_mw_load, plug_mw={der.ev.plug_kw / 1000: 1.0},
         v2g_share=der.ev.v2g_share, strategy=der.ev.charging, s_per_p=der.pv.s_over_p,
-        counts={"wind": max(1, round(plan_peak(place) * entry.wind_mw_per_mw_load / WIND_TURBINE_MW))},
+        counts={
+            "wind": max(1, round(peak_mw * entry.wind_mw_per_mw_load / WIND_TURBINE_MW)),
+            "pv": max(1, round(peak_mw * entry.pv_mw_per_mw_load * 1000 / der.pv.unit_kw)),
+        },
         cos_phi_load=der.load.cos_phi, load_scaling=scale,
         profiles={
             "load": load, "grid": load, "pv": dict.fromkeys(der.pv.profiles, 1.0),
@@ -76,11 +82,6 @@ def _shares(place: FeederPlace, scenario: Scenario, scale: float) -> Shares:
 
 WIND_TURBINE_MW = 3.0
 """Size of one turbine on a medium-voltage feeder."""
-
-
-def plan_peak(place: FeederPlace) -> float:
-    """Return the peak load of a feeder by its grid's own table [MW]."""
-    return float(place.plan.load_mw.sum())
 
 
 def der_simulator(
@@ -100,7 +101,8 @@ def der_simulator(
     return DerSimulator(
         table, series, sources=sources, laws=laws, authorize=responsibility.authorize, step_ms=step_ms,
         until_ms=scenario.time.duration_ms, seed=scenario.seed,
-        cell_of_dso=np.array([cells[name] for name in table.dso_names]), settings=DerSettings(storage=storage),
+        cell_of_dso=np.array([cells[name] for name in table.dso_names]),
+        settings=DerSettings(storage=storage, behaviour=Behaviour(battery_kwh=scenario.der.ev.battery_kwh)),
     )
 
 
@@ -115,9 +117,3 @@ def device_map(table: DeviceTable, der: DerSimulator, places: Places, dso: str) 
         index, start[feeder] + table.node[index], feeder, kind,
         der.curve_pu[index], der.curve_qu[index], der.curve_pf[index],
     )
-
-
-def peak_by_feeder(table: DeviceTable) -> NDArray[np.float64]:
-    """Return the peak load of each feeder [MW]."""
-    loads = table.kind == "load"
-    return np.bincount(table.feeder[loads], table.p_rated_mw[loads], len(table.feeder_names)).astype(float)

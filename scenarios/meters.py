@@ -20,7 +20,7 @@ def meter_plans(
 
     Without supervision (local) nothing is reported but outages, which customers call in. A control centre
     gets every frame of its DSO; agents get the frames of their own area, the leading one those of the
-    primary substation.
+    primary substation. A secondary substation also passes on what is metered in the low-voltage grid below.
     """
     metering = scenario.communication.metering
     return [
@@ -39,25 +39,20 @@ def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> 
     centre = f"{dso}.dms"
     switched = responsibility.held("restore_supply")
     if architecture == "centralized":
-        receivers = tuple(centre if g and _reports(place, n) else "" for n, g in enumerate(place.gateways))
+        receivers = tuple(centre if g else "" for g in place.gateways)
         return FeederPoints(
             number, (centre,), place.gateways, receivers, fault_to=centre, crew=crew
         )
     if architecture == "distributed":
         areas = place.plan.areas.of_node
         receivers = tuple(
-            place.agents[areas[n]] if g and _reports(place, n) else "" for n, g in enumerate(place.gateways)
+            place.agents[areas[n]] if g else "" for n, g in enumerate(place.gateways)
         )
         lead = place.agents[0]
         return FeederPoints(
             number, (lead,), place.gateways, receivers, _areas(place), fault_to=lead if switched else "", crew=crew
         )
     return FeederPoints(number, (), place.gateways, ("",) * len(place.gateways), crew=crew)
-
-
-def _reports(place: FeederPlace, node: int) -> bool:
-    """Tell whether a node is a substation's own medium-voltage node; what is below reports through it."""
-    return int(place.plan.substation[node]) == node
 
 
 def _areas(place: FeederPlace) -> tuple[AreaPoint, ...]:

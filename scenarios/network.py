@@ -19,8 +19,11 @@ TSO = "tso"
 TOPICS = (
     "primary", "secondary", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set", "request",
     *(f"command/{duty}" for duty in FROM_STAGE),
-    "boundary", "consensus/p", "consensus/q", "consensus/droop", "restoration", "q_share", "balance", "netting",
-    "admm", OTHER,
+    *(f"consensus/{what}" for what in ("p", "q", "balance", "droop")),
+    *(f"{what}/{quantity}" for what in ("capacity", "share") for quantity in ("p", "q", "droop")),
+    *(f"flisr/{what}" for what in ("passed", "between", "agree", "dark", "need", "ask", "offer")),
+    *(f"net/{what}" for what in ("offer", "request", "accept", "confirm")),
+    "boundary", "admm", "switched", OTHER,
 )
 """Topics of the message log; what a user's controllers write under names of their own counts as other."""
 

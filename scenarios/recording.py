@@ -114,7 +114,6 @@ def taps(places: Places) -> list[Tap]:
     found += [Tap("energy", "feeder", quantity, {"der": None}) for quantity in STORAGE]
     for port, named in (("interface", INTERFACE), ("cell", CELL), ("gen", GEN), ("system", SYSTEM)):
         found += [Tap(port, port, quantity, {"transmission": None}) for quantity in named]
-    found += [Tap("estimate", "estimate", quantity, {"assessor": None}) for quantity in ESTIMATE]
     return found
 
 

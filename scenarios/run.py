@@ -22,6 +22,7 @@ from scenarios.ground import Ground, ground
 from scenarios.network import TOPICS, addresses
 from scenarios.schema import Scenario
 from sims.comms.ledger import FATES
+from sims.core.errors import ModelError
 
 PACKAGES = ("gridseam", "mosaik", "mosaik-api-v3", "pandapower", "lightsim2grid", "numpy", "numba", "simpy", "h5py")
 
@@ -61,7 +62,11 @@ def run_pairing(
         raise
     with writer, world.harness as harness:
         ready = time.perf_counter()
-        harness.run(scenario.time.duration_ms)
+        try:
+            harness.run(scenario.time.duration_ms)
+        except ModelError:
+            world.recorder.finish()  # the last instant that was settled
+            raise
         world.recorder.finish(world.comms.network.drain_log())
         costs = _costs(world, ready - started, time.perf_counter() - ready)
     with Run(path) as run:

@@ -57,8 +57,6 @@ class Storage(Part):
     """One way."""
     soc_start: Share = 0.5
     """Share of the energy stored at the start."""
-    charging: Literal["self_consumption", "none"] = "self_consumption"
-    """What a battery does without a command."""
 
 
 class Ev(Part):

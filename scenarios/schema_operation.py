@@ -93,9 +93,9 @@ class Metering(Part):
     estimation_ms: Duration = Field(300_000, alias="estimation")
     """From one state estimation to the next."""
     v_accuracy_percent: Percent = 0.5
-    """Standard deviation of voltage readings."""
+    """Accuracy class of voltage readings, taken as three standard deviations."""
     p_accuracy_percent: Percent = 1.0
-    """Standard deviation of power readings."""
+    """Accuracy class of power readings, taken as three standard deviations."""
 
 
 class Communication(Part):

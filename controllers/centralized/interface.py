@@ -25,8 +25,8 @@ class SupportTsoVoltage:
     over the reactive power of DER; each feeder gives what its voltages leave room for, the largest devices
     first, so that few substations are spoken to. The interface's own tap changer stays with its AVR.
 
-    Settings: `k_p_mvar_per_pu` (4000), `cycle_ms` (60 000), `track_p` (0.2) and `track_t_i_ms` (180 000) of
-    the PI, `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005).
+    Settings: `k_p_mvar_per_pu` (4000), `cycle_ms` (60 000), `track_p` (0.1) and `track_t_i_ms` (360 000) of
+    the PI (stable with two cycles of delay where all interfaces of a weak grid move at once), `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005).
     """
 
     urgent: frozenset[str] = frozenset()
@@ -35,8 +35,8 @@ class SupportTsoVoltage:
         settings = site.settings
         self._site, self._desk = site, Desk(site, 60_000)
         self._k_p = float(settings.get("k_p_mvar_per_pu", 4000.0))
-        self._p = float(settings.get("track_p", 0.2))
-        self._t_i_s = float(settings.get("track_t_i_ms", 180_000)) / 1000
+        self._p = float(settings.get("track_p", 0.1))
+        self._t_i_s = float(settings.get("track_t_i_ms", 360_000)) / 1000
         self._deadband = float(settings.get("deadband_share", 0.02))
         self._margin = float(settings.get("margin_pu", 0.005))
         self._of = {i.name: i for i in site.grid.interfaces}

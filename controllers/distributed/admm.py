@@ -54,6 +54,9 @@ class Agreement:
 class TransmissionSide:
     """The TSO's part of the cost: 1/2 weight ((U - U_set) / 0.01)^2 on the line that its grid allows.
 
+    With a `price`, 1/2 price Q^2 is added: reactive power is dear to carry, and what is worth its price
+    follows the characteristic Q = k (U_set - U) with k = weight rise / (0.01^2 price).
+
     Parameters
     ----------
     measured : ndarray [3]
@@ -61,12 +64,20 @@ class TransmissionSide:
     u_set_pu : float
     rise_pu : float
         dU / dQ at the bus, per pu of the interface's rating: rating over short-circuit power.
+    price : float
+        Of Q^2 [pu of the rating]; 0 follows the voltage as far as the other side goes along.
     """
 
     measured: Floats
     u_set_pu: float
     rise_pu: float
     weight: float = 1.0
+    price: float = 0.0
+
+    @classmethod
+    def with_droop(cls, measured: Floats, u_set_pu: float, rise_pu: float, k_pu: float) -> TransmissionSide:
+        """Return the side whose own optimum is Q = k (U_set - U), `k_pu` per pu of the rating."""
+        return cls(measured, u_set_pu, rise_pu, price=rise_pu / (0.01**2 * k_pu))
 
     def wish(self, agreement: Agreement) -> Floats:
         """Return argmin of cost + lambda x + rho/2 (x - z)^2 with U = U_0 + rise (Q - Q_0)."""
@@ -74,7 +85,7 @@ class TransmissionSide:
         curve = self.weight / 0.01**2
         u_0 = self.measured[2] - self.rise_pu * self.measured[1]
         slope = self.rise_pu
-        stiff = rho + slope**2 * (curve + rho)
+        stiff = rho + slope**2 * (curve + rho) + self.price
         pull = rho * z[1] - lam[1] + slope * (curve * (self.u_set_pu - u_0) + rho * (z[2] - u_0) - lam[2])
         q = pull / stiff
         return np.array([z[0] - lam[0] / rho, q, u_0 + slope * q])

@@ -69,7 +69,7 @@ class ConsensusCurtailment:
         self.own: Message | None = None
         self.over_mva = -math.inf
         self.line_over_mva = -math.inf
-        self.frames: dict[str, Message] = {}
+        self.frames: dict[str, dict[int, Message]] = {}
         self.next_s = 0.0
         self.sent_ratio = 1.0
         self.sent_s = -math.inf
@@ -83,7 +83,8 @@ class ConsensusCurtailment:
                 self.own = message
             elif topic == "secondary":
                 self.volts.frame(message)
-                self.frames[message.sender] = message
+                node = int(number(message.values.get("node", -1)))
+                self.frames.setdefault(message.sender, {})[node] = message
             elif topic == "consensus/p":
                 self.ratio.hear(message)
             elif topic == "primary" and self.area.leads:
@@ -144,7 +145,8 @@ class ConsensusCurtailment:
         fleet = self.fleet
         p_mw = fleet.p_rated_mw.copy()
         for gateway, run in fleet.gateways:
-            frame, rated = self.frames.get(gateway), p_mw[run].sum()
-            if frame is not None and rated > 0:
-                p_mw[run] *= min(max(number(frame.values["der_avail_mw"]) / rated, 0.0), 1.0)
+            frames, rated = self.frames.get(gateway), p_mw[run].sum()
+            if frames and rated > 0:
+                available = sum(number(frame.values["der_avail_mw"]) for frame in frames.values())
+                p_mw[run] *= min(max(available / rated, 0.0), 1.0)
         return p_mw

@@ -26,7 +26,7 @@ class Extremes:
         self.at_busbar = area.at_root
         self.own_pu = math.nan
         self.own_s = -math.inf
-        self.offset_pu: dict[str, float] = {}
+        self.offset_pu: dict[tuple[str, int], float] = {}
         self.above_pu = 0.0
         self.below_pu = 0.0
         self.fresh = True
@@ -49,12 +49,13 @@ class Extremes:
         self.own_s = message.sent_ms / 1000
 
     def frame(self, message: Message) -> None:
-        """Take a secondary substation's frame."""
+        """Take a secondary substation's frame: of its own node, or of one in the low-voltage grid below."""
         v_pu = number(message.values["v_pu"])
+        place = message.sender, int(number(message.values.get("node", -1)))
         if v_pu < self.DARK_PU or not self.own_pu > self.DARK_PU:
-            self.offset_pu.pop(message.sender, None)
+            self.offset_pu.pop(place, None)
         else:
-            self.offset_pu[message.sender] = v_pu - self.own_pu
+            self.offset_pu[place] = v_pu - self.own_pu
         self.fresh = False
 
     def _extend(self) -> None:

@@ -31,7 +31,8 @@ class AdmmInterface:
     rounds : int
         After which a negotiation is broken off (200).
     correction : float
-        Share of the remaining deviation that is corrected each period (0.5).
+        Share of the remaining deviation that is corrected each period (0.3; what is asked for shows at the
+        interface two periods later, and the loop is stable below 0.62, see `consensus.integrator_bound`).
     agreement_s : float
         How long an agreement holds (1800).
     """
@@ -44,7 +45,7 @@ class AdmmInterface:
         s = site.settings
         self.weight_q = float(s.get("weight_q", 0.05))
         self.rounds = int(s.get("rounds", 200))
-        self.correction = float(s.get("correction", 0.5))
+        self.correction = float(s.get("correction", 0.3))
         self.agreement_s = float(s.get("agreement_s", 1800.0))
         self.tso = str(s.get("tso", "tso"))
         self.capacity: dict[str, float] = {}

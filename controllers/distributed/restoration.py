@@ -79,7 +79,7 @@ class RestoreSupply:
         self.own_v_pu = 1.0
         self.own: Message | None = None
         self.primary: Message | None = None
-        self.frames: dict[str, Message] = {}
+        self.frames: dict[tuple[str, int], Message] = {}
         self.trafo_percent = np.zeros(0)
         self.reach = self.area.routes()
 
@@ -92,7 +92,7 @@ class RestoreSupply:
             if topic == "own":
                 self.own = message
             elif topic == "secondary":
-                self.frames[message.sender] = message
+                self.frames[message.sender, int(number(message.values["node"]))] = message
             elif topic == "primary":
                 self.primary = message
             elif topic in self.urgent:

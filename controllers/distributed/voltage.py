@@ -107,6 +107,7 @@ class ConsensusVoltVar:
         if not changed and (ratio == 0.0 or now_s - self.sent_s < self.ttl_s / 2):
             return []
         self.sent_ratio, self.sent_s = ratio, now_s
-        # At rest the last set-point is replaced by one that expires within a round: back to the own law.
-        ttl_s = self.ttl_s if ratio else self.round_s
+        # At rest the last set-point is replaced by one that expires soon: back to the own law. One or two rounds
+        # would be over before the devices take orders at their next step.
+        ttl_s = self.ttl_s if ratio else 5 * self.round_s
         return self.fleet.orders(self.site, DUTY, ttl_s, "q_set_mvar", ratio * self.q_max_mvar)

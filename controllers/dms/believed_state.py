@@ -25,6 +25,8 @@ COMMON_SHARE = (0.02, 0.15, 0.25, 0.40, 0.40)
 FLOW_SHARE = 0.2
 """Error of a transformer's meter per error of a substation's, of the sum of nameplates below it."""
 VOLTAGE_AGES = 2
+MOVED_MVA = 0.05
+"""Change by orders to one feeder from which on its earlier voltages are taken for outdated."""
 PSEUDO_SHARE = 0.4
 """Assumed share of the nameplate load, and its standard deviation, where nothing was ever heard."""
 GAINS_KEPT = 8
@@ -68,7 +70,10 @@ class Picture:
 
 @dataclass(eq=False)
 class FeederFile:
-    """Newest telemetry of one feeder; `v_ms` and the like are when it was metered, -1 for never."""
+    """Newest telemetry of one feeder; `node_ms` and the like are when it was metered, -1 for never.
+
+    What was metered up to `moved_ms` shows voltages from before an order or a tap change.
+    """
 
     belief: FeederBelief
     net: Network
@@ -80,6 +85,7 @@ class FeederFile:
     der_avail_mw: Floats
     primary: dict[str, Floats] = field(default_factory=dict)
     primary_ms: int = -1
+    moved_ms: int = -1
     picture: Picture | None = None
     cycle: int = -1
     gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
@@ -122,8 +128,12 @@ class BelievedState:
             elif message.topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
+                    before = file.primary.get("tap_pos")
                     file.primary_ms = message.sent_ms
                     file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
+                    after = file.primary.get("tap_pos")
+                    if before is not None and after is not None and not np.array_equal(before, after):
+                        file.moved_ms = max(file.moved_ms, message.sent_ms - 1)
             elif message.topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
             elif message.topic == "switched":
@@ -144,9 +154,12 @@ class BelievedState:
     def expect(self, feeder: str, node: Ints, p_mw: Floats, q_mvar: Floats, der: bool = False) -> None:
         """Change the believed injections by what an order will do, until the next frame tells.
 
-        With `der`, `p_mw` is a change of what PV and wind feed in.
+        With `der`, `p_mw` is a change of what PV and wind feed in. Voltages metered before count no more: an
+        estimate that believed both them and the order would answer the same deviation twice.
         """
         file = self.files[feeder]
+        if file.picture is not None and float(np.abs(p_mw).sum() + np.abs(q_mvar).sum()) > MOVED_MVA:
+            file.moved_ms = max(file.moved_ms, file.picture.at_ms)
         np.add.at(file.s, node, (p_mw + 1j * q_mvar) / file.belief.grid.base_mva)
         if der:
             np.add.at(file.der_mw, node, p_mw)
@@ -226,8 +239,8 @@ class BelievedState:
         """Return the factorised gain for this topology and these ages, and the nodes never heard of."""
         age_min = np.where(file.node_ms >= 0, (now_ms - file.node_ms) / 60_000.0, np.inf)
         bucket = np.searchsorted(AGES_MIN, age_min, side="left")
-        never = file.node_ms < 0
-        key = (file.closed.tobytes(), bucket.astype(np.int8).tobytes(), never.tobytes())
+        never, before = file.node_ms < 0, file.node_ms <= file.moved_ms
+        key = (file.closed.tobytes(), bucket.astype(np.int8).tobytes(), (never + 2 * before).tobytes())
         silent = np.flatnonzero(never & (sum(_nameplate(file.belief)) > 0))
         found = file.gains.get(key)
         if found is not None:
@@ -248,7 +261,7 @@ class BelievedState:
             np.concatenate((hour[at[0]], hour_q[at[0]], none, hour[at[1]], hour_q[at[1]])),
         ), axis=1)
         free = topology.free
-        metered = free[(bucket[free] < VOLTAGE_AGES) & (file.v[free] > 0.5)]
+        metered = free[(bucket[free] < VOLTAGE_AGES) & (file.v[free] > 0.5) & ~before[free]]
         late = np.where(bucket[metered] > 0, 4.0, 1.0)
         feeds = np.unique(file.net.feed_anchor)
         size = float((load + der).sum()) / max(len(feeds), 1)

@@ -25,6 +25,8 @@ Bools = NDArray[np.bool_]
 TOLERANCE_PU = 1e-7
 MAX_SWEEPS = 60
 REMEMBERED = 32
+DENSE = 250
+"""Free nodes up to which a fixed-point step takes the impedance matrix."""
 
 
 class Network:
@@ -217,10 +219,9 @@ class Topology:
         if self._lu is None:
             return self.spread(np.zeros(0, dtype=complex), v_a)
         s_free = self.gathered(s)[self.free]
-        idle = self.w @ v_a
-        v = idle if start is None else start[self.free]
+        v = self.w @ v_a if start is None else start[self.free]
         for _ in range(MAX_SWEEPS):
-            new = idle + self._lu.solve(np.conj(s_free / v))
+            new = self.sweep(s_free, v, v_a)
             step = float(np.abs(new - v).max())
             v = new
             if step < TOLERANCE_PU:
@@ -247,7 +248,10 @@ class Topology:
         """Return the voltages of the free nodes after one fixed-point step."""
         if self._lu is None:
             return v_free
-        out: Complexes = self.w @ v_anchor + self._lu.solve(np.conj(s_free / v_free))
+        current = np.conj(s_free / v_free)
+        # A product with the impedance matrix is quicker than two triangular solves until it leaves the cache.
+        rise = self.z @ current if len(self.free) <= DENSE else self._lu.solve(current)
+        out: Complexes = self.w @ v_anchor + rise
         return out
 
     def drawn(self, v: Complexes) -> Complexes:

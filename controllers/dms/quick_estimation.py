@@ -10,6 +10,7 @@ Abur & Exposito, *Power System State Estimation*, 2004, chapters 2, 5 and 8.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +92,40 @@ class Gain:
         self.common: Floats = np.zeros((len(self.r0), 0)) if common is None else common
         shared = H @ self.common
         innovation = (H * self.r0) @ H.T + shared @ shared.T + np.diag(self.r)
-        self.m_inv: Floats = np.asarray(np.linalg.inv(innovation), dtype=np.float64)
-        self._pull_z: Floats = np.asarray(np.sqrt(np.diag(self.m_inv)), dtype=np.float64)
+        self._hold(np.asarray(np.linalg.inv(innovation), dtype=np.float64))
+
+    def _hold(self, m_inv: Floats) -> None:
+        self.m_inv = m_inv
+        self._pull_z: Floats = np.sqrt(np.maximum(np.diag(m_inv), 1e-30))
         self._pull_x: Floats | None = None
+
+    def altered(self, rows: Ints, r0: Floats, common: Floats, voltages: Ints, var_v: Floats) -> Gain:
+        """Return the gain for other accuracies of a few quantities, by a low-rank change of the inverse.
+
+        The matrix inverted gains W S W' with a column for every quantity changed (Woodbury), which costs
+        a small solve where building anew costs all of it.
+
+        Parameters
+        ----------
+        rows : int array [changed]
+            Entries of the state whose variance is now `r0` [pu^2] and common error `common` [changed, cause].
+        voltages : int array [changed]
+            Measured voltages whose variance is now `var_v` [pu^2].
+        """
+        other = copy.copy(self)
+        before, after = self.H @ self.common, self.common.copy()
+        other.r0, other.r, after[rows] = self.r0.copy(), self.r.copy(), common
+        other.r0[rows], other.r[voltages], other.common = r0, var_v, after
+        unit = np.zeros((len(self.r), len(voltages)))
+        unit[voltages, np.arange(len(voltages))] = 1.0
+        W = np.concatenate((self.H[:, rows], unit, before, self.H @ after), axis=1)
+        causes = np.ones(before.shape[1])
+        size = np.concatenate((r0 - self.r0[rows], var_v - self.r[voltages], -causes, causes))
+        used = size != 0
+        W, size = W[:, used], size[used]
+        spread = self.m_inv @ W
+        other._hold(self.m_inv - spread @ np.linalg.solve(np.diag(1.0 / size) + W.T @ spread, spread.T))
+        return other
 
     @property
     def pull_z(self) -> Floats:
@@ -137,10 +169,12 @@ class Solution:
         Voltage at the transformers' upper side.
     objective : float
         Sum of squared weighted residuals at the minimum.
-    normalised_z, normalised_x : array
-        Normalised residuals of measurements (voltages, then P, then Q of busbars) and of the known
-        injections (P, Q, busbar voltage) [1].
+    normalised_z : array
+        Normalised residuals of measurements (voltages, then P, then Q of busbars) [1].
     converged : bool
+    pull : array
+        What the weighted innovations pull at each entry of the state; empty where residuals were not asked for.
+    gain : Gain
     """
 
     v: Complexes
@@ -148,8 +182,14 @@ class Solution:
     v_hv: Complexes
     objective: float
     normalised_z: Floats
-    normalised_x: Floats
     converged: bool
+    pull: Floats
+    gain: Gain
+
+    @property
+    def normalised_x(self) -> Floats:
+        """Normalised residuals of the known injections and busbar voltages (P, Q, busbar voltage) [1]."""
+        return np.abs(self.pull) / self.gain.pull_x if len(self.pull) else self.pull
 
 
 def estimate(
@@ -225,9 +265,9 @@ def estimate(
     # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx.
     objective = float(((y**2) * gain.r)[kept].sum() + y @ (gain.H @ dx))
     rz = np.abs(y) / gain.pull_z if residuals else np.zeros(0)
-    rx = np.abs(y @ gain.H) / gain.pull_x if residuals else np.zeros(0)
+    pull = y @ gain.H if residuals else np.zeros(0)
     if residuals and len(out):
         rz[out] = 0.0
     ok = converged and bool(np.isfinite(v).all())
-    return Solution(v, s, v_hv, objective, rz, rx, ok)
+    return Solution(v, s, v_hv, objective, rz, ok, pull, gain)
 

@@ -44,6 +44,9 @@ class AdmmTso:
     short_circuit_mva : float or mapping of interface to float
         The rise of U with Q is its inverse: of the transmission bus where one interface moves alone, less
         where neighbouring ones move with it, as they do (3500).
+    k_p_mvar_per_pu : float
+        Worth of the voltage against that of the reactive power that it takes, as the slope of
+        Q = k_p (U_set - U); 0 has the voltage at any price (0).
     rho : float
         (1.0)
     """
@@ -58,6 +61,7 @@ class AdmmTso:
         self.cycle_s = float(s.get("cycle_s", 300.0))
         self.tolerance_pu = float(s.get("tolerance_pu", 0.002))
         self.rho = float(s.get("rho", 1.0))
+        self.k_p = float(s.get("k_p_mvar_per_pu", 0.0))
         strength = s.get("short_circuit_mva", 3500.0)
         known = strength if isinstance(strength, Mapping) else {}
         common = 3500.0 if isinstance(strength, Mapping) else float(strength)
@@ -90,7 +94,11 @@ class AdmmTso:
 
     def _open(self, name: str, measured: NDArray[np.float64], u_set_pu: float, now_s: float) -> Message:
         agreement = Agreement(measured.copy(), self.rho)
-        side = TransmissionSide(measured, u_set_pu, self.rise[name])
+        if self.k_p:
+            k_pu = self.k_p / self.interfaces[name].sn_mva
+            side = TransmissionSide.with_droop(measured, u_set_pu, self.rise[name], k_pu)
+        else:
+            side = TransmissionSide(measured, u_set_pu, self.rise[name])
         talk = self.talks[name] = Talk(now_s, agreement, side, side.wish(agreement))
         return self._letter(name, talk)
 

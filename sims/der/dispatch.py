@@ -132,7 +132,7 @@ class Dispatch:
         return p
 
     def _bounds(self, low: Array, high: Array) -> None:
-        """Set how far each device can still rise and fall, its state of charge and its stored energy."""
+        """Set how far each device can still rise and fall, and what storages and buffers hold (`ev.stored` for cars)."""
         fleet, p = self.fleet, self.p_mw
         up, down = np.zeros(len(p)), np.zeros(len(p))
         soc_mwh, unmet = np.zeros(len(p)), np.zeros(len(p))
@@ -144,7 +144,7 @@ class Dispatch:
         soc_mwh[k], self.soc[k] = self.storage.e_mwh, self.storage.soc
         k = fleet.index["ev"]
         up[k], down[k] = self.ev.reserve(-p[k])
-        soc_mwh[k], unmet[k] = self.ev.stored(), self.ev.unmet_mwh
+        unmet[k] = self.ev.unmet_mwh
         k = fleet.index["heatpump"]
         soc_mwh[k], up[k] = self.heatpumps.e_mwh, -p[k]
         self.p_up_mw, self.p_dn_mw, self.soc_mwh, self.unmet_mwh = up, down, soc_mwh, unmet

@@ -61,6 +61,7 @@ class Shares:
     heatpump_mw_per_mw_load: float = 0.0
     storage_mw_per_mw_pv: float = 0.0
     storage_hours: float = 2.0
+    soc_start: float = 0.5
     ev_per_mw_load: float = 0.0
     plug_mw: Mapping[float, float] = field(default_factory=lambda: {0.0037: 0.3, 0.011: 0.6, 0.022: 0.1})
     v2g_share: float = 0.0
@@ -204,6 +205,7 @@ def _feeder(site: FeederSite, shares: Shares, seed: int) -> list[dict[str, Any]]
         blocks.append({
             "name": _names(site.name, "storage", at), "kind": "storage", "node": at, "p_rated_mw": mw,
             "e_rated_mwh": mw * shares.storage_hours, "s_rated_mva": mw * shares.s_per_p,
+            "soc_start": shares.soc_start,
         })
     vehicles = round(shares.ev_per_mw_load * peak)
     if vehicles:

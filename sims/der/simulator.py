@@ -134,7 +134,8 @@ class DerSimulator:
             actions += self._plan(now_ms)
             d, o = self.dispatch, self.out
             outputs = {
-                "acts": tuple(actions), "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
+                "acts": tuple(actions),
+                "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
                 "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
             }
             self._tick_ms = now_ms

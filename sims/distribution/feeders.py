@@ -130,10 +130,11 @@ class Feeders:
     def collect(self) -> None:
         """Work out flows, loadings and losses of the last solution."""
         for batch in self._batches:
-            engine, flows = batch.engine, batch.engine.flows
-            self.loading_percent[batch.branches] = engine.loading_percent
-            self.flow_mva[batch.branches] = flows.p_from_mw + 1j * flows.q_from_mvar
-            self.loss_mw[batch.members] = engine.loss_mw
+            p_mw, q_mvar, loading, loss = batch.engine.readings()
+            self.loading_percent[batch.branches] = loading
+            self.flow_mva.real[batch.branches] = p_mw
+            self.flow_mva.imag[batch.branches] = q_mvar
+            self.loss_mw[batch.members] = loss
 
 
 def regulated_transformers(grid: CompiledNet) -> Ints:

@@ -20,10 +20,13 @@ from sims.grid.curve import Curve
 from sims.grid.taps import Avr
 
 Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
 KINDS = ("load", "pv", "wind", "storage", "ev", "heatpump", "chp")
 """Kinds of devices, in the order of `DeviceMap.kind`."""
+MOST_SETTLING = 4
+"""Rounds in which tap changers find their positions at the start; each moves by as many steps as it takes."""
 GENERATION = tuple(KINDS.index(kind) for kind in ("pv", "wind", "chp"))
 
 
@@ -54,9 +57,9 @@ class DistributionSimulator:
     """All feeders of one DSO.
 
     On `boundary` it hears the interfaces' complex voltages and the frequency, solves, and tells `exchange`:
-    the power each interface draws [MVA]. This may repeat within one instant; taps, switches and base
-    injections stand still meanwhile. Once the boundary is said to be settled, it writes down what the
-    instant came to.
+    the power each interface draws [MVA], and how that follows the frequency [MW/Hz]. This may repeat within
+    one instant; taps, switches and base injections stand still meanwhile. Where it may have been the last
+    time, it also writes down what the instant came to.
     """
 
     ports = Ports(
@@ -95,7 +98,7 @@ class DistributionSimulator:
         feeders.set_taps(avr.pos)
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
-        """On a boundary voltage prepare the instant once, solve, answer; when it is settled, write it down."""
+        """On a boundary voltage prepare the instant once, solve, answer."""
         boundary = items(inputs, "boundary")
         if not boundary:
             return Step(next_tick(now_ms, self._step_ms))
@@ -103,17 +106,28 @@ class DistributionSimulator:
         if now_ms != self._now_ms:
             told = self._prepare(now_ms, inputs)
             self._now_ms = now_ms
-        v_interface, f_hz, settled = boundary[-1][self.name]
-        if settled:
-            self._solved_ms = now_ms
-            return Step(next_tick(now_ms, self._step_ms), self._results())
+        v_interface, f_hz, last = boundary[-1][self.name]
         self._follow_frequency(f_hz)
         drawn = self.feeders.solve(v_interface)
+        if self._solved_ms < 0:
+            drawn = self._settle_taps(v_interface, drawn)
         if not np.isfinite(drawn).all():
             where = ", ".join(self.feeders.feeders[f].name for f in np.flatnonzero(~self.feeders.converged))
             raise ModelError(self.name, now_ms, f"power flow of {where} has no solution")
-        exchange = (self.name, drawn, self._droop(f_hz))
-        return Step(next_tick(now_ms, self._step_ms), {"exchange": [exchange], **told})
+        told["exchange"] = [(self.name, drawn, self._droop(f_hz))]
+        if last:
+            self._solved_ms = now_ms
+            told |= self._results()
+        return Step(next_tick(now_ms, self._step_ms), told)
+
+    def _settle_taps(self, v_interface: Complexes, drawn: Complexes) -> Complexes:
+        """Let the tap changers stand at the first instant where the hours before would have brought them."""
+        for _ in range(MOST_SETTLING):
+            if not self._avr.settle(np.abs(self.feeders.v[self._busbar])):
+                break
+            self.feeders.set_taps(self._avr.pos)
+            drawn = self.feeders.solve(v_interface)
+        return drawn
 
     def _prepare(self, now_ms: int, inputs: Inputs) -> dict[str, Any]:
         """Do what happens between two power flows: faults, orders, tap changers, new injections."""
@@ -195,7 +209,7 @@ class DistributionSimulator:
             return
         self._f_hz = f_hz
         devices, n = self.devices, int(self.feeders.node_start[-1])
-        self._p_f = self._p + self._pf * _by_curve(self._curves, devices.curve_pf, np.full(self._p.size, f_hz))
+        self._p_f = self._p + self._pf * self._at_frequency(f_hz)[devices.curve_pf]
         p, q = summed(devices.node, self._p_f, n), summed(devices.node, self._q, n)
         pu = _by_node(devices.curve_pu, devices.node, self._pu, n)
         qu = _by_node(devices.curve_qu, devices.node, self._qu, n)
@@ -203,12 +217,16 @@ class DistributionSimulator:
 
     def _droop(self, f_hz: float) -> Floats:
         """Return how what each interface draws changes with frequency [MW/Hz], for a faster agreement."""
-        h, devices = 1e-4, self.devices
-        rise, fall = (
-            _by_curve(self._curves, devices.curve_pf, np.full(self._p.size, f_hz + step)) for step in (h, -h)
-        )
-        by_feeder = summed(devices.feeder, -self._pf * (rise - fall) / (2 * h), self.feeders.interface.size)
-        return summed(self.feeders.interface, by_feeder, int(self.feeders.interface.max()) + 1)
+        h, devices, count = 1e-4, self.devices, int(self.feeders.interface.max()) + 1
+        slope = (self._at_frequency(f_hz + h) - self._at_frequency(f_hz - h)) / (2 * h)
+        if not slope.any():
+            return np.zeros(count)
+        by_feeder = summed(devices.feeder, -self._pf * slope[devices.curve_pf], self.feeders.interface.size)
+        return summed(self.feeders.interface, by_feeder, count)
+
+    def _at_frequency(self, f_hz: float) -> Floats:
+        """Return every curve's value at `f_hz`, and a last 0 for devices that follow none (index -1)."""
+        return np.array([*(float(curve(np.array(f_hz))) for curve in self._curves), 0.0])
 
     def _results(self) -> dict[str, Any]:
         """Return what the instant came to, devices and feeders included."""

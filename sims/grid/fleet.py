@@ -280,6 +280,12 @@ class FleetPowerFlow:
             4 * self.compiled.n_branches)
         return Flows(*np.split(stack, 4))
 
+    def readings(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Return (p_from_mw, q_from_mvar, loading_percent) [branch, feeder] and loss_mw [feeder] in one pass."""
+        n = self.compiled.n_branches
+        stack = self._gather(lambda g, *a: g.reader.readings(*a), 3 * n + 1)
+        return stack[:n], stack[n : 2 * n], stack[2 * n : 3 * n], stack[3 * n]
+
     @property
     def loss_mw(self) -> FloatArray:
         """Losses in branches and shunts [feeder] [MW], from branch flows."""

@@ -60,7 +60,8 @@ class FlowReader:
         self._roots = [_Root(net, int(h), carries & (f == h), carries & (t == h)) for h in heads]
         self._slots: IntArray | None = None
         self._changed: list[tuple[int, int, int, ComplexArray]] = []
-        self._dead = ~net.joined & ~carries
+        self._yr, self._yi = np.ascontiguousarray(self._y.real), np.ascontiguousarray(self._y.imag)
+        self._lossy_shunts = bool(np.any(net.shunt_y.real))
 
     def flows(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> Flows:
         """Return the flows of all branches."""
@@ -71,10 +72,9 @@ class FlowReader:
 
     def _power(self, rows: IntArray, vr: FloatArray, vi: FloatArray, slots: IntArray, out: list[FloatArray]) -> None:
         net = self._net
-        y = self._y[:, rows]
         f, t = net.branch_from[rows], net.branch_to[rows]
-        kernels.branch_power(f, t, np.ascontiguousarray(y.real), np.ascontiguousarray(y.imag), vr, vi,
-                             net.base_mva, *out)
+        yr, yi = np.ascontiguousarray(self._yr[:, rows]), np.ascontiguousarray(self._yi[:, rows])
+        kernels.branch_power(f, t, yr, yi, vr, vi, net.base_mva, *out)
         for _, _, branch, y_moved in self._moved(slots):
             at = np.nonzero(rows == branch)[0]
             if len(at):
@@ -102,13 +102,33 @@ class FlowReader:
         net = self._net
         out = np.empty((net.n_branches, vr.shape[1]))
         kernels.branch_loading(
-            net.branch_from, net.branch_to, np.ascontiguousarray(self._y.real), np.ascontiguousarray(self._y.imag),
+            net.branch_from, net.branch_to, self._yr, self._yi,
             net.rating_from, net.rating_to, vr, vi, out)
         for _, _, branch, y in self._moved(slots):
             v_f, v_t = (vr[n] + 1j * vi[n] for n in (net.branch_from[branch], net.branch_to[branch]))
             i_f, i_t = y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t
             out[branch] = 100.0 * np.maximum(np.abs(i_f) / net.rating_from[branch],
                                              np.abs(i_t) / net.rating_to[branch])
+        return out
+
+    def readings(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
+        """Return p_from_mw, q_from_mvar and loading_percent of all branches and loss_mw, stacked in one pass."""
+        net, n = self._net, self._net.n_branches
+        out = np.zeros((3 * n + 1, vr.shape[1]))
+        p, q, loading, loss = out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n]
+        kernels.branch_readings(
+            net.branch_from, net.branch_to, self._yr, self._yi, net.rating_from, net.rating_to, vr, vi,
+            net.base_mva, p, q, loading, loss)
+        for _, _, b, y in self._moved(slots):
+            v_f, v_t = (vr[k] + 1j * vi[k] for k in (net.branch_from[b], net.branch_to[b]))
+            old_f, old_t = self._y[0, b] * v_f + self._y[1, b] * v_t, self._y[2, b] * v_f + self._y[3, b] * v_t
+            i_f, i_t = y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t
+            s_f = v_f * i_f.conj() * net.base_mva
+            p[b], q[b] = s_f.real, s_f.imag
+            loss += ((v_f * (i_f - old_f).conj()).real + (v_t * (i_t - old_t).conj()).real) * net.base_mva
+            loading[b] = 100.0 * np.maximum(np.abs(i_f) / net.rating_from[b], np.abs(i_t) / net.rating_to[b])
+        if self._lossy_shunts:
+            loss += np.where(net.live, net.shunt_y.real, 0.0) @ (vr**2 + vi**2) * net.base_mva
         return out
 
     def into_grid(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:

@@ -51,6 +51,18 @@ class Avr:
         self._outside_ms = np.zeros(self.pos.size, np.int64)
         self.operations = np.zeros(self.pos.size, np.int64)
 
+    def settle(self, v_pu: Floats) -> bool:
+        """Move taps at once as far as the voltages `v_pu` ask; tell whether any moved.
+
+        For the start of a run: tap changers stand where the hours before have left them, and that takes no
+        operation.
+        """
+        count, waited = self.operations.copy(), self._outside_ms
+        self._outside_ms = np.full(self.pos.size, self.delay_ms)
+        moved = self.act(v_pu, 100 * self.motor_ms)
+        self.operations, self._outside_ms = count, waited
+        return bool(moved.any())
+
     def act(self, v_pu: Floats, elapsed_ms: int) -> NDArray[np.bool_]:
         """Move taps after `elapsed_ms` at the voltages `v_pu`; return which ones moved.
 

@@ -71,8 +71,8 @@ class TransmissionSimulator:
     """Transmission grid, machines under droop, interface transformers.
 
     At each grid step it tells `boundary` — for each DSO the complex voltages of its interfaces, the
-    frequency [Hz] and whether that is the last word — hears `exchange`, solves again, and closes the
-    instant once voltage and power agree.
+    frequency [Hz] and whether that may be the last word — hears `exchange`, solves again, and stays silent
+    once voltage and power agree.
 
     Parameters
     ----------
@@ -89,6 +89,7 @@ class TransmissionSimulator:
         tells=("boundary",),
     )
     most_iterations = 50
+    f_tolerance_hz = 1e-7
 
     def __init__(
         self, system: QuasiSteady, ties: Ties, schedule: Schedule, plant: Plant, avr: Avr,
@@ -104,7 +105,6 @@ class TransmissionSimulator:
         self._boundary = Boundary(len(plant.interfaces))
         self._v = np.ones(len(plant.interfaces), np.complex128)
         self._now_ms = self._solved_ms = -1
-        self._open = False
         self._iterations = 0
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
@@ -112,7 +112,7 @@ class TransmissionSimulator:
         following = next_tick(now_ms, self._step_ms)
         exchanges = items(inputs, "exchange")
         if now_ms % self._step_ms == 0 and now_ms != self._now_ms:
-            self._now_ms, self._iterations, self._open = now_ms, 0, True
+            self._now_ms, self._iterations = now_ms, 0
             actions = self._prepare(now_ms, items(inputs, "commands"))
             self._boundary.open()
             self._boundary.begin_at(np.abs(self.system.v_interface), self.system.df_hz)
@@ -134,7 +134,8 @@ class TransmissionSimulator:
         self._boundary.take(boundary, per_hz, np.abs(before), df_before)
         self._solve(now_ms)
         dv_pu = float(np.abs(self._v - before).max())
-        settled = dv_pu < self._v_tol and ds_mva < self._s_tol and abs(self.system.df_hz - df_before) < 1e-7
+        still = abs(self.system.df_hz - df_before) < self.f_tolerance_hz
+        settled = self._iterations > 1 and still and dv_pu < self._v_tol and ds_mva < self._s_tol
         if not settled and self._iterations < self.most_iterations:
             return Step(following, {"boundary": [self._offer()]})
         if not settled:
@@ -142,9 +143,9 @@ class TransmissionSimulator:
                 "transmission", now_ms,
                 f"the boundary does not agree after {self._iterations} iterations: {dv_pu:.1e} pu, {ds_mva:.1e} MVA",
             )
-        self._open, self._solved_ms = False, now_ms
+        self._solved_ms = now_ms
         self._boundary.close()
-        return Step(following, {"boundary": [self._offer()], **self._results(now_ms, dv_pu, ds_mva)})
+        return Step(following, self._results(now_ms, dv_pu, ds_mva))
 
     def _prepare(self, now_ms: int, orders: Sequence[Message]) -> list[Action]:
         """Do what happens between two power flows: trips, orders, tap changers."""
@@ -195,9 +196,9 @@ class TransmissionSimulator:
         self._v = self.system.v_interface.copy()
 
     def _offer(self) -> dict[str, tuple[Complexes, float, bool]]:
-        """Return voltage, frequency and whether that is the last word, for each DSO."""
+        """Return voltage, frequency and whether that may be the last word, for each DSO."""
         f_hz = self._f0 + self.system.df_hz
-        return {dso: (self._v[at], f_hz, not self._open) for dso, at in self.plant.dso_interfaces.items()}
+        return {dso: (self._v[at], f_hz, self._iterations > 0) for dso, at in self.plant.dso_interfaces.items()}
 
     def _results(self, now_ms: int, dv_pu: float, ds_mva: float) -> dict[str, Any]:
         """Return what the instant came to."""

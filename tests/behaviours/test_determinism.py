@@ -16,6 +16,10 @@ SMALL = Path(__file__).parents[1] / "scenarios" / "data" / "small.yaml"
 AGAIN = (("distributed", 2), ("centralized", 4), ("local", 4))
 
 
+def same(x, y):
+    return np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
+
+
 def differences(one, other):
     """Return every dataset and attribute in which two run files differ, but for what names the machine."""
     found = []
@@ -23,7 +27,7 @@ def differences(one, other):
     def attributes(a, b, name):
         if set(a) != set(b):
             found.append(f"{name}: attributes {set(a) ^ set(b)}")
-        found.extend(f"{name}@{k}" for k in set(a) & set(b) if not np.array_equal(a[k], b[k]))
+        found.extend(f"{name}@{k}" for k in set(a) & set(b) if not same(a[k], b[k]))
 
     with h5py.File(one, swmr=True) as a, h5py.File(other, swmr=True) as b:
         names = [[], []]
@@ -38,9 +42,7 @@ def differences(one, other):
         for name in set(mine) & set(theirs):
             attributes(*({k: v for k, v in f[name].attrs.items() if k not in REFERENCES} for f in (a, b)), name)
             if isinstance(a[name], h5py.Dataset):
-                x, y = a[name][()], b[name][()]
-                same = np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
-                if not same:
+                if not same(a[name][()], b[name][()]):
                     found.append(name)
     return sorted(found)
 

@@ -6,9 +6,7 @@ from sims.core.errors import ScenarioError
 
 MINE = '''\
 import numpy as np
-
 from controllers.contract import command
-
 
 class Mine:
     urgent = frozenset()
@@ -18,7 +16,8 @@ class Mine:
 
     def decide(self, now_s, inbox):
         feeder = self.site.grid.feeders[0]
-        pv = np.flatnonzero(feeder.devices.kind == "pv")[:3]
+        reached = np.array(feeder.gateways)[feeder.devices.node] != ""
+        pv = np.flatnonzero((feeder.devices.kind == "pv") & reached)[:3]
         return [command(self.site, feeder.gateways[feeder.devices.node[k]], "manage_congestion",
                         device=feeder.devices.index[[k]], p_max_mw=self.share * feeder.devices.p_rated_mw[[k]])
                 for k in pv]
@@ -31,7 +30,7 @@ def test_it_is_short():
 
 def test_it_takes_the_place_of_ours_and_acts(beside, short_run, acts):
     path = beside(MINE, "[{use: ./mine.py:Mine, at: dms, duties: [manage_congestion], settings: {share: 0.0}}]")
-    run = short_run(path, "centralized", 2)
+    run = short_run(path, "centralized", 2, 8)
     mine = [a for a in acts(run) if a[2] == "manage_congestion" and a[1] == "dso_1.dms"]
     assert len(mine) >= 6
     assert {(quantity, value, refused) for _, _, _, _, quantity, value, _, refused in mine} == {("p_max_mw", 0.0, "")}

@@ -110,5 +110,5 @@ def test_with_another_pairings_controllers_the_table_still_decides(short_run, ac
     )
     monkeypatch.setattr(seats, "TABLE", rows)
     found = [a for a in acts(short_run(SMALL, "centralized", 2, 12)) if a[1] not in ("device", "tso")]
-    assert all("not by a agent" in refused for *_, refused in found)
+    assert all("not by agent" in refused for *_, refused in found)
     assert not any(actor.endswith(".dms") for _, actor, *_ in found)

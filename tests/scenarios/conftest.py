@@ -1,4 +1,5 @@
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +65,18 @@ def write(tmp_path):
         return path
 
     return put
+
+
+@pytest.fixture(scope="session")
+def small_path() -> Path:
+    """A scenario that runs in seconds."""
+    return Path(__file__).parent / "data" / "small.yaml"
+
+
+@pytest.fixture(scope="session")
+def shared(small_path):
+    """What the pairings of that scenario share."""
+    from scenarios.ground import ground
+    from scenarios.load import load
+
+    return ground(load(small_path))

@@ -136,3 +136,11 @@ def test_a_kept_state_does_not_move_on():
     regulator.hold(0, 3)
     assert kept["pos"].tolist() == [0]
     assert kept["operations"].tolist() == [0]
+
+
+def test_settling_moves_at_once_and_counts_no_operation():
+    regulator = avr(2)
+    assert regulator.settle(np.array([1.03, 1.0]))
+    assert (regulator.pos.tolist(), regulator.operations.tolist()) == ([2, 0], [0, 0])
+    assert not regulator.settle(np.array([1.0, 1.0]))
+    assert not regulator.act(np.array([1.03, 1.0]), 59_999).any(), "the delay still has to pass in whole"

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from results.estimates import Assessor
+from sims.core.message import Message
+
+BELIEF = {"dso_1.f01": ("dso_1", slice(0, 3)), "dso_1.f02": ("dso_1", slice(3, 5))}
+
+
+def report(feeder, v_pu, topic="estimate"):
+    return Message("dso_1.dms", "logbook", topic, {"feeder": feeder, "v_pu": np.array(v_pu)})
+
+
+def errors(assessor, v_pu, now_ms=60_000):
+    return assessor.errors(now_ms, {"dso_1": {"vm_pu": np.array(v_pu)}})
+
+
+def test_error_and_age_by_feeder():
+    assessor = Assessor(BELIEF)
+    assessor.hear(report("dso_1.f01", [1.00, 0.98, 1.01]), 30_000)
+    found = errors(assessor, [1.0, 1.01, 1.05, 1.0, 1.0])
+    assert found["v_rmse_pu"][0] == pytest.approx(np.sqrt((0.03**2 + 0.04**2) / 3))
+    assert found["v_max_err_pu"][0] == pytest.approx(0.04)
+    assert found["age_s"][0] == 30.0
+    assert np.isnan([found[k][1] for k in found]).all(), "nobody estimated the second feeder"
+
+
+@pytest.mark.parametrize(("believed", "truth"), [
+    ([1.0, 0.0, 1.01], [1.0, 1.02, 1.0]),
+    ([1.0, 1.0, 1.01], [1.0, np.nan, 1.0]),
+    ([1.0, 1.0, 1.01], [1.0, 0.0, 1.0]),
+    ([1.0, 0.0, 1.01], [1.0, np.nan, 1.0]),
+])
+def test_a_node_dark_in_truth_or_in_belief_does_not_count(believed, truth):
+    assessor = Assessor(BELIEF)
+    assessor.hear(report("dso_1.f01", [0.9, 0.9, 0.9]), 0)
+    assessor.hear(report("dso_1.f01", believed), 30_000)
+    found = errors(assessor, [*truth, 1.0, 1.0])
+    assert found["v_max_err_pu"][0] == pytest.approx(0.01)
+    assert found["v_rmse_pu"][0] == pytest.approx(0.01 / np.sqrt(2))
+
+
+def test_an_agents_estimate_leaves_the_rest_of_the_feeder_as_it_was():
+    assessor = Assessor(BELIEF)
+    assessor.hear(report("dso_1.f01", [1.0, np.nan, np.nan]), 0)
+    assessor.hear(report("dso_1.f01", [np.nan, 1.0, np.nan]), 0)
+    found = errors(assessor, [1.01, 1.03, 9.0, 1.0, 1.0])
+    assert found["v_max_err_pu"][0] == pytest.approx(0.03)
+
+
+def test_other_reports_and_foreign_feeders_change_nothing():
+    assessor = Assessor(BELIEF)
+    assessor.hear(report("dso_9.f01", [1.0]), 0)
+    assessor.hear(report("dso_1.f01", [1.0, 1.0, 1.0], topic="goal"), 0)
+    assert np.isnan(errors(assessor, np.ones(5))["age_s"]).all()
+
+
+def test_continues_from_a_kept_state():
+    first, second = Assessor(BELIEF), Assessor(BELIEF)
+    first.hear(report("dso_1.f01", [1.0, 1.0, 1.0]), 0)
+    second.set_state(first.get_state())
+    first.hear(report("dso_1.f01", [2.0, 2.0, 2.0]), 0)
+    assert errors(second, np.ones(5))["v_max_err_pu"][0] == 0.0

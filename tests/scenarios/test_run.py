@@ -1,0 +1,85 @@
+import json
+
+import numpy as np
+import pytest
+
+from results.runfile import Run
+from scenarios.load import load
+from scenarios.run import PACKAGES, run_pairing
+from sims.core.errors import ScenarioError
+
+SHORT = {"time.duration": "5 min", "disturbances": []}
+
+
+@pytest.fixture(scope="module")
+def finished(small_path, tmp_path_factory):
+    """A run of five minutes and the times it told."""
+    told = []
+    path = run_pairing(load(small_path, None, SHORT), "centralized", 3, tmp_path_factory.mktemp("run"), progress=told.append)
+    with Run(path) as run:
+        yield path, run, told
+
+
+def test_the_file_is_named_after_the_pairing_and_complete(finished):
+    path, run, _ = finished
+    assert path.name == "centralized-3.h5"
+    assert run.status == "complete"
+    run.check()
+
+
+def test_time_is_told_at_every_step(finished):
+    assert finished[2] == [0, 60_000, 120_000, 180_000, 240_000]
+
+
+def test_every_kind_is_recorded_at_its_own_pace(finished):
+    _, run, _ = finished
+    for kind in ("bus", "line", "trafo", "feeder", "interface", "cell", "gen", "system", "estimate"):
+        assert run.seconds(kind).tolist() == [0, 60, 120, 180, 240]
+    assert run.labels("feeder") == ["dso_1.f01", "dso_1.f02", "dso_2.f01", "dso_3.f01"]
+    assert len(run.labels("bus")) == 4 * 15
+    assert np.isfinite(run.values("bus", "vm_pu")).all()
+
+
+def test_it_says_what_was_run(finished):
+    attrs = finished[1].attrs
+    assert (attrs["architecture"], int(attrs["stage"]), int(attrs["seed"]), attrs["scenario"]) == (
+        "centralized", 3, 7, "small"
+    )
+    assert json.loads(attrs["scenario_json"])["time"]["duration"] == "5 min"
+    duties = json.loads(attrs["duties"])
+    assert duties["support_tso_voltage"] == ["device", "dms"]
+    assert duties["balance_cell"] == ["tso"]
+
+
+def test_provenance_names_every_package(finished):
+    keys = set(finished[1].group_attrs("provenance"))
+    assert {f"version_{name.replace('-', '_')}" for name in PACKAGES} <= keys
+
+
+def test_key_figures_are_in_the_file(finished):
+    kpis = finished[1].kpis
+    assert kpis
+    assert all(isinstance(name, str) for name in kpis)
+
+
+def test_messages_are_logged_and_add_up(finished):
+    messages = finished[1].messages
+    topics = messages.topic.values.tolist()
+    assert topics.count("primary") == 5 * 4
+    arrived = messages.arrived_ms.values
+    assert (arrived[np.isfinite(arrived)] >= messages.sent_ms.values[np.isfinite(arrived)]).all()
+
+
+def test_recording_may_be_coarser(small_path, tmp_path):
+    scenario = load(small_path, None, SHORT | {"record": {"bus": "2 min"}})
+    with Run(run_pairing(scenario, "local", 1, tmp_path)) as run:
+        assert run.seconds("bus").tolist() == [0, 120, 240]
+        assert run.seconds("feeder").size == 5
+
+
+def test_a_run_that_cannot_be_assembled_leaves_nothing_behind(small_path, tmp_path):
+    path = tmp_path / "s.yaml"
+    path.write_text(small_path.read_text() + "controllers: [{use: ./none.py:Mine, at: dms, duties: [observe]}]\n")
+    with pytest.raises(ScenarioError, match=r"none\.py"):
+        run_pairing(load(path, None, SHORT), "centralized", 1, tmp_path / "out")
+    assert not list(tmp_path.rglob("*.h5"))
