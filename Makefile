@@ -6,6 +6,10 @@ INPUTS := pyproject.toml requirements.lock
 SCENARIO ?= scenarios/library/three_cells.yaml
 ARGS ?=
 
+# One thread a process: the processes share the cores already.
+export OPENBLAS_NUM_THREADS := 1
+export OMP_NUM_THREADS := 1
+
 .PHONY: compare test validate bench lint clean
 .DEFAULT_GOAL := compare
 

@@ -56,7 +56,7 @@ def command(site: Site, receiver: str, duty: str, ttl_s: float = 900.0, **values
         ``v_set_pu`` or ``tap_pos``; ``line`` (pandapower indices) with ``closed``; ``p_delta_mw`` for a
         power station.
     """
-    entries = sum(np.size(v) for v in values.values())
+    entries = sum([v.size if isinstance(v, np.ndarray) else np.size(v) for v in values.values()])
     return Message(
         sender=site.name, receiver=receiver, topic=f"command/{duty}", values=values,
         size_bytes=40 + 12 + 8 * entries, ttl_ms=int(ttl_s * 1000), priority=0,

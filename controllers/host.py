@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -104,7 +105,10 @@ class ControllerHost:
         for name, value in message.values.items() if message.receiver != LOGBOOK else ():
             if isinstance(value, float | np.ndarray) and not _finite(value, taken_back):
                 raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
-        return replace(message, sender=site.name, sent_ms=now_ms)
+        return Message(
+            site.name, message.receiver, message.topic, message.values, now_ms, message.size_bytes,
+            message.ttl_ms, message.priority, message.arrived_ms,
+        )
 
     def _audit(self, message: Message, now_ms: int) -> Action | None:
         """Return the refused act, or None where the message may leave."""
@@ -154,6 +158,8 @@ def summary(values: Mapping[str, Any]) -> tuple[str, float, int]:
 
 
 def _finite(value: Any, infinite_too: bool) -> bool:
+    if isinstance(value, float):
+        return not math.isnan(value) if infinite_too else math.isfinite(value)
     array = np.asarray(value)
     if array.dtype.kind not in "fc":
         return True

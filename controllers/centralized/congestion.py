@@ -64,7 +64,7 @@ class ManageCongestion:
             if len(rows) and self._called_for(feeder.name, picture, rows):
                 out.append(self._relieve(number, picture, rows, now_ms))
         if acted:
-            again = desk.cycle_ms + desk.site.period_ms
+            again = desk.cycle_ms + desk.site.period_ms // 5
             for quantity in ("p_max_mw", "p_set_mw"):
                 out += desk.points.orders(DUTY, quantity, now_ms, again)
         return out

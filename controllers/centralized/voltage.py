@@ -66,7 +66,7 @@ class ControlVoltage:
             if self._called_for(feeder.name, picture, rows):
                 out += self._optimise(number, picture, rows, now_ms)
         if acted:
-            out += desk.points.orders(DUTY, "q_set_mvar", now_ms, desk.cycle_ms + self._site.period_ms)
+            out += desk.points.orders(DUTY, "q_set_mvar", now_ms, desk.cycle_ms + self._site.period_ms // 5)
         return out
 
     def _called_for(self, name: str, picture: Picture, rows: Ints) -> bool:

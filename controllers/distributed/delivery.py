@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
@@ -14,14 +15,17 @@ from controllers.distributed.sharing import ShareTree
 from sims.comms.message import Message
 
 DUTY = "balance_cell"
+Floats = NDArray[np.float64]
 
 
 class ShareActive:
     """An area's part in the balance of its cell: tells what it can give up and down, delivers its share.
 
     Upwards: storage discharges, then vehicles stop charging. Downwards: storage charges, then PV and wind are
-    capped. The state of charge is kept from the own set-points and the nameplate; a cap never lifts the one
-    that the neighbours agree on against congestion.
+    capped. One battery after the other is taken at its full power and the rest follow their own plans: a
+    set-point replaces a plan, and all of them at once would move far more than was asked for. The state of
+    charge of each is kept from the own set-points and the nameplate; a cap never lifts the one that the
+    neighbours agree on against congestion.
 
     Settings
     --------
@@ -48,15 +52,13 @@ class ShareActive:
         self.ev = self.area.fleet("ev")
         self.der = self.area.fleet("pv", "wind")
         self.der_mw = float(self.der.p_rated_mw.sum())
-        self.storage_mw = float(self.storage.p_rated_mw.sum())
-        self.storage_mwh = float(self.storage.energy_mwh.sum())
         self.ev_mw = float(self.ev.p_rated_mw.sum()) * self.charging_share
-        self.energy_mwh = float(s.get("soc_start", 0.5)) * self.storage_mwh
+        self.energy_mwh = float(s.get("soc_start", 0.5)) * self.storage.energy_mwh
         self.tree = ShareTree(self.area, "p", width=2)
         self.avail_mw: dict[int, float] = {}
         self.frames: list[Message] = []
         self.cap_ratio, self.cap_s = 1.0, -math.inf
-        self.storage_set_mw = 0.0
+        self.storage_set_mw = np.zeros(len(self.storage))
         self.amount = self.sent = 0.0
         self.sent_s = self.last_s = -math.inf
         self.used: set[str] = set()
@@ -96,9 +98,9 @@ class ShareActive:
 
     def _count(self, now_s: float) -> None:
         """Keep the state of charge from the set-point in force."""
-        if math.isfinite(self.last_s) and self.storage_set_mw:
+        if math.isfinite(self.last_s) and self.storage_set_mw.any():
             used = self.storage_set_mw * (now_s - self.last_s) / 3600
-            self.energy_mwh = min(max(self.energy_mwh - used, 0.0), self.storage_mwh)
+            self.energy_mwh = np.clip(self.energy_mwh - used, 0.0, self.storage.energy_mwh)
         self.last_s = now_s
 
     def _capacity(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -106,19 +108,33 @@ class ShareActive:
         for frame in self.frames:
             self.avail_mw[int(number(frame.values["node"]))] = number(frame.values["der_avail_mw"])
         self.frames = []
-        soc = self.energy_mwh / self.storage_mwh if self.storage_mwh > 0 else 0.0
-        up = self.storage_mw if soc > self.soc_low else 0.0
-        down = self.storage_mw if soc < self.soc_high and self.storage_mwh > 0 else 0.0
+        up, down = (float(self._able(side).sum()) for side in (1, -1))
         return (up, self.ev_mw), (down, min(sum(self.avail_mw.values()), self.der_mw))
+
+    def _able(self, side: int) -> Floats:
+        """Return the power of the batteries that can still discharge (1) or charge (-1) [MW]."""
+        whole = np.maximum(self.storage.energy_mwh, 1e-12)
+        soc = self.energy_mwh / whole
+        free = (soc > self.soc_low) if side > 0 else (soc < self.soc_high) & (self.storage.energy_mwh > 0)
+        return np.where(free, self.storage.p_rated_mw, 0.0)
+
+    def _engage(self, total_mw: float) -> list[Message]:
+        """Take as many batteries as `total_mw` needs; give those back that are needed no more."""
+        room = self._able(1 if total_mw > 0 else -1)
+        share = np.clip(abs(total_mw) - (np.cumsum(room) - room), 0.0, room)
+        wanted = np.where(share > 1e-9, math.copysign(1.0, total_mw) * share, 0.0)
+        touched = (wanted != 0) | (self.storage_set_mw != 0)
+        gateways = tuple((g, run) for g, run in self.storage.gateways if touched[run].any())
+        self.storage_set_mw = wanted
+        p_set = np.where(wanted != 0, wanted, np.inf)
+        return replace(self.storage, gateways=gateways).orders(self.site, DUTY, self.ttl_s, "p_set_mw", p_set)
 
     def _deliver(self, up: tuple[float, float], down: tuple[float, float], now_s: float) -> list[Message]:
         amount, out = self.amount, []
         first = min(max(amount, -down[0]), up[0])
         rest = amount - first
-        self.storage_set_mw = first
         if len(self.storage) and (first or "storage" in self.used):
-            p_set = first / self.storage_mw * self.storage.p_rated_mw
-            out += self.storage.orders(self.site, DUTY, self.ttl_s, "p_set_mw", p_set)
+            out += self._engage(first)
             self._mark("storage", first != 0)
         stopped = min(rest / up[1], 1.0) if rest > 0 and up[1] > 0 else 0.0
         if stopped or "ev" in self.used:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -30,6 +29,9 @@ MOVED_MVA = 0.05
 PSEUDO_SHARE = 0.4
 """Assumed share of the nameplate load, and its standard deviation, where nothing was ever heard."""
 GAINS_KEPT = 8
+IGNORED_PU2 = 100.0
+"""Variance of a voltage that is measured but too old to be used [pu^2]."""
+FRAME = ("node", "v_pu", "p_mw", "q_mvar", "der_mw", "der_avail_mw")
 SUSPECT = 4.0
 """Normalised residual beyond which a voltage is left out; above the usual 3, as hundreds are tested."""
 
@@ -83,12 +85,22 @@ class FeederFile:
     node_ms: Ints
     der_mw: Floats
     der_avail_mw: Floats
+    load_pu: Floats
+    q_load_pu: Floats
+    der_pu: Floats
     primary: dict[str, Floats] = field(default_factory=dict)
     primary_ms: int = -1
     moved_ms: int = -1
     picture: Picture | None = None
     cycle: int = -1
     gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
+
+    def remember(self, key: tuple[Any, ...], gain: Gain) -> Gain:
+        """Keep a gain among the last few, and return it."""
+        while len(self.gains) >= GAINS_KEPT:
+            self.gains.pop(next(iter(self.gains)))
+        self.gains[key] = gain
+        return gain
 
 
 class BelievedState:
@@ -114,6 +126,7 @@ class BelievedState:
             net = nets.setdefault(id(belief.grid), Network(belief.grid))
             self.files[belief.name] = _blank(belief, net)
         self._solutions = 0
+        self._last: dict[str, Message] = {}
 
     @property
     def estimations(self) -> int:
@@ -122,23 +135,27 @@ class BelievedState:
 
     def take(self, inbox: Sequence[Message]) -> None:
         """Keep what is newer than what is known; mail taken twice or late changes nothing."""
+        frames: dict[str, list[Message]] = {}
         for message in inbox:
-            if message.topic == "secondary":
-                self._secondary(message)
-            elif message.topic == "primary":
+            topic = message.topic
+            if topic == "secondary":
+                # Every seat of a desk is handed the same frame: only the first looks into it.
+                if self._last.get(message.sender) is not message:
+                    self._last[message.sender] = message
+                    frames.setdefault(message.sender.rpartition(".")[0], []).append(message)
+            elif topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
-                    before = file.primary.get("tap_pos")
                     file.primary_ms = message.sent_ms
                     file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
-                    after = file.primary.get("tap_pos")
-                    if before is not None and after is not None and not np.array_equal(before, after):
-                        file.moved_ms = max(file.moved_ms, message.sent_ms - 1)
-            elif message.topic == "fault":
+            elif topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
-            elif message.topic == "switched":
+            elif topic == "switched":
                 self.switch(str(message.values.get("feeder")), message.values.get("line"),
                             message.values.get("closed"))
+        for feeder, mail in frames.items():
+            if feeder in self.files:
+                _keep(self.files[feeder], mail)
 
     def switch(self, feeder: str, lines: Any, closed: Any) -> None:
         """Believe lines of a feeder to be open or closed."""
@@ -181,24 +198,6 @@ class BelievedState:
     def _cycle(self, now_ms: int) -> int:
         return (now_ms - self.offset_ms) // self.estimation_ms
 
-    def _secondary(self, message: Message) -> None:
-        file = self.files.get(message.sender.rpartition(".")[0])
-        if file is None:
-            return
-        # One substation a message, thousands a frame: plain numbers, no arrays.
-        values, sent_ms = message.values, message.sent_ms
-        node = int(values["node"])
-        if not 0 <= node < len(file.v) or sent_ms <= file.node_ms[node]:
-            return
-        v, p, q = float(values["v_pu"]), float(values["p_mw"]), float(values["q_mvar"])
-        if not math.isfinite(v + p + q):
-            return
-        file.v[node] = v
-        file.s[node] = complex(p, q) / file.belief.grid.base_mva
-        file.der_mw[node] = values.get("der_mw", 0.0)
-        file.der_avail_mw[node] = values.get("der_avail_mw", 0.0)
-        file.node_ms[node] = sent_ms
-
     def _estimated(self, file: FeederFile, now_ms: int) -> Picture | None:
         net, belief = file.net, file.belief
         topology = net.topology(file.closed)
@@ -229,50 +228,100 @@ class BelievedState:
             return file.picture
         v_pu = np.abs(found.v)
         v_pu[net.feed_root] = np.abs(found.v_hv) if len(gain.flow_anchor) else v_pu[net.feed_root]
-        threshold = _threshold(len(gain.r) - len(left)) if check else 0.0
+        threshold = _threshold(int((gain.r < IGNORED_PU2).sum()) - len(left)) if check else 0.0
         return Picture(
             found.v, found.s, v_pu, topology, taps, now_ms, found.objective, threshold,
             gain.metered[left[left < len(gain.metered)]], heard,
         )
 
     def _gain(self, file: FeederFile, topology: Topology, now_ms: int) -> tuple[Gain, Ints]:
-        """Return the factorised gain for this topology and these ages, and the nodes never heard of."""
-        age_min = np.where(file.node_ms >= 0, (now_ms - file.node_ms) / 60_000.0, np.inf)
+        """Return the factorised gain for this topology and these ages, and the nodes never heard of.
+
+        Frames come together, so one factorisation per common age serves; the few that were lost or are
+        late alter it.
+        """
+        never = file.node_ms < 0
+        age_min = np.where(never, np.inf, (now_ms - file.node_ms) / 60_000.0)
         bucket = np.searchsorted(AGES_MIN, age_min, side="left")
-        never, before = file.node_ms < 0, file.node_ms <= file.moved_ms
-        key = (file.closed.tobytes(), bucket.astype(np.int8).tobytes(), (never + 2 * before).tobytes())
-        silent = np.flatnonzero(never & (sum(_nameplate(file.belief)) > 0))
-        found = file.gains.get(key)
-        if found is not None:
-            return found, silent
-        base = file.belief.grid.base_mva
-        load, der = (part / base for part in _nameplate(file.belief))
-        q_load = np.maximum(file.belief.load_mvar, 0.1 * file.belief.load_mw) / base
+        key = (file.closed.tobytes(), never.tobytes(), (file.v > 0.5).tobytes())
+        # Losses never repeat: only whole builds are worth keeping, and the usual one serves for most.
+        exact = (*key, bucket.astype(np.int8).tobytes())
+        found = file.gains.get(exact)
+        if found is None:
+            age = int(np.bincount(bucket[~never], minlength=1).argmax())
+            usual = np.where(never, bucket, age)
+            odd = int((usual != bucket).sum())
+            # Where frames are too old for voltages the matrix is small and made at once.
+            if age < VOLTAGE_AGES and 0 < 5 * odd < len(topology.free):
+                normal = (*key, usual.astype(np.int8).tobytes())
+                base = file.gains.get(normal)
+                if base is None:
+                    base = file.remember(normal, self._built(file, topology, usual, never))
+                found = self._altered(file, topology, base, bucket, never)
+            else:
+                found = file.remember(exact, self._built(file, topology, bucket, never))
+        return found, np.flatnonzero(never & (file.load_pu + file.der_pu > 0))
+
+    def _errors(self, file: FeederFile, topology: Topology, bucket: Ints, never: Bools) -> tuple[Floats, Floats]:
+        """Return variance [state] and common error [state, cause] of what is known of a feeder [pu]."""
+        load, der, q_load = file.load_pu, file.der_pu, file.q_load_pu
         share = np.where(never, PSEUDO_SHARE, np.asarray(STALE_SHARE)[bucket])
         drift = np.asarray(COMMON_SHARE)[bucket]
-        at, nf, na = (topology.free, topology.rep[file.net.anchor]), len(topology.free), len(file.net.anchor)
+        free, anchor, na = topology.free, topology.rep[file.net.anchor], len(file.net.anchor)
         error2 = share**2 + self.p_sigma**2
         var_p = summed(topology, (load + der) ** 2 * error2)
         var_q = summed(topology, (q_load + 0.2 * der) ** 2 * error2)
         sun, hour, hour_q = (summed(topology, drift * part) for part in (der, load, q_load))
-        none = np.zeros(na)
+        none, nothing = np.zeros(na), np.zeros(len(free))
         common = np.stack((
-            np.concatenate((sun[at[0]], np.zeros(nf), none, sun[at[1]], none)),
-            np.concatenate((hour[at[0]], hour_q[at[0]], none, hour[at[1]], hour_q[at[1]])),
+            np.concatenate((sun[free], nothing, none, sun[anchor], none)),
+            np.concatenate((hour[free], hour_q[free], none, hour[anchor], hour_q[anchor])),
         ), axis=1)
-        free = topology.free
-        metered = free[(bucket[free] < VOLTAGE_AGES) & (file.v[free] > 0.5) & ~before[free]]
-        late = np.where(bucket[metered] > 0, 4.0, 1.0)
+        busbar = np.full(na, self.v_sigma**2)
+        return np.concatenate((var_p[free], var_q[free], busbar, var_p[anchor], var_q[anchor])), common
+
+    def _var_v(self, bucket: Ints) -> Floats:
+        """Return the variance of voltages of these ages [pu^2]; what is too old counts for nothing."""
+        late = np.where(bucket > 0, 4.0, 1.0)
+        return np.where(bucket < VOLTAGE_AGES, (self.v_sigma * late) ** 2, IGNORED_PU2)
+
+    def _built(self, file: FeederFile, topology: Topology, bucket: Ints, never: Bools) -> Gain:
+        r0, common = self._errors(file, topology, bucket, never)
+        free, na = topology.free, len(file.net.anchor)
+        metered = free[(bucket[free] < VOLTAGE_AGES) & (file.v[free] > 0.5)]
         feeds = np.unique(file.net.feed_anchor)
-        size = float((load + der).sum()) / max(len(feeds), 1)
-        found = Gain(
-            topology, var_p[at[0]], var_q[at[0]], np.full(na, self.v_sigma**2), var_p[at[1]], var_q[at[1]],
-            metered, (self.v_sigma * late) ** 2, feeds, (FLOW_SHARE * self.p_sigma * max(size, 1e-3)) ** 2, common,
+        size = float((file.load_pu + file.der_pu).sum()) / max(len(feeds), 1)
+        var_p, var_q, var_a, var_pa, var_qa = np.split(r0, np.cumsum((len(free), len(free), na, na)))
+        return Gain(
+            topology, var_p, var_q, var_a, var_pa, var_qa, metered, self._var_v(bucket[metered]), feeds,
+            (FLOW_SHARE * self.p_sigma * max(size, 1e-3)) ** 2, common,
         )
-        while len(file.gains) >= GAINS_KEPT:
-            file.gains.pop(next(iter(file.gains)))
-        file.gains[key] = found
-        return found, silent
+
+    def _altered(
+        self, file: FeederFile, topology: Topology, base: Gain, bucket: Ints, never: Bools
+    ) -> Gain:
+        r0, common = self._errors(file, topology, bucket, never)
+        rows = np.flatnonzero((r0 != base.r0) | (common != base.common).any(axis=1))
+        var_v = self._var_v(bucket[base.metered])
+        late = np.flatnonzero(var_v != base.r[: len(var_v)])
+        return base.altered(rows, r0[rows], common[rows], late, var_v[late])
+
+
+def _keep(file: FeederFile, mail: Sequence[Message]) -> None:
+    """Take substations' frames into a feeder's file; of several from one node the newest."""
+    mail = sorted(mail, key=lambda message: message.sent_ms)
+    sent_ms = np.array([message.sent_ms for message in mail], dtype=np.int64)
+    table = np.array([
+        [float(message.values.get(name, 0.0)) for name in FRAME] for message in mail
+    ])
+    sound = np.isfinite(table).all(axis=1) & (table[:, 0] >= 0) & (table[:, 0] < len(file.v))
+    node = np.where(sound, table[:, 0], 0).astype(np.int64)
+    new = np.flatnonzero(sound & (sent_ms > file.node_ms[node]))
+    node, table = node[new], table[new]
+    file.v[node] = table[:, 1]
+    file.s[node] = (table[:, 2] + 1j * table[:, 3]) / file.belief.grid.base_mva
+    file.der_mw[node], file.der_avail_mw[node] = table[:, 4], table[:, 5]
+    file.node_ms[node] = sent_ms[new]
 
 
 def summed(topology: Topology, by_node: Floats) -> Floats:
@@ -310,11 +359,13 @@ def _nameplate(belief: FeederBelief) -> tuple[Floats, Floats]:
 
 
 def _blank(belief: FeederBelief, net: Network) -> FeederFile:
-    n = belief.grid.n_nodes
-    load = (belief.load_mw + 1j * belief.load_mvar).astype(np.complex128)
-    s: Complexes = -PSEUDO_SHARE / belief.grid.base_mva * load
+    n, base = belief.grid.n_nodes, belief.grid.base_mva
+    load, der = _nameplate(belief)
+    s: Complexes = -PSEUDO_SHARE / base * (load + 1j * belief.load_mvar).astype(np.complex128)
+    q_load = np.maximum(belief.load_mvar, 0.1 * load) / base
     return FeederFile(
-        belief, net, net.normal.copy(), np.zeros(n), s, np.full(n, -1, dtype=np.int64), np.zeros(n), np.zeros(n)
+        belief, net, net.normal.copy(), np.zeros(n), s, np.full(n, -1, dtype=np.int64), np.zeros(n), np.zeros(n),
+        load / base, q_load, der / base,
     )
 
 

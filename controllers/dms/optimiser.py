@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import highspy
@@ -45,16 +46,29 @@ def solve(
     lp.a_matrix_.start_ = table.indptr.astype(np.int32)
     lp.a_matrix_.index_ = table.indices.astype(np.int32)
     lp.a_matrix_.value_ = table.data.astype(np.float64)
-    highs = highspy.Highs()
-    highs.setOptionValue("output_flag", False)
-    highs.setOptionValue("threads", 1)
-    highs.setOptionValue("time_limit", TIME_LIMIT_S)
+    highs = _solver()
+    highs.clear()
+    _settle(highs)
     highs.passModel(lp)
     highs.run()
     if highs.getModelStatus() not in _SOLVED:
         return None
     found = np.array(highs.getSolution().col_value, dtype=np.float64)
     return np.clip(found, lower, upper)
+
+
+@lru_cache(maxsize=1)
+def _solver() -> highspy.Highs:
+    """Return the one solver; making it takes as long as a small programme."""
+    return highspy.Highs()
+
+
+def _settle(highs: highspy.Highs) -> None:
+    highs.setOptionValue("output_flag", False)
+    highs.setOptionValue("threads", 1)
+    highs.setOptionValue("time_limit", TIME_LIMIT_S)
+    # Some dozen rows that mostly bind leave a presolve little to find.
+    highs.setOptionValue("presolve", "off")
 
 
 def _bounded(values: Floats) -> Floats:

@@ -21,8 +21,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar")
-CHANGE = 0.01
-"""Changes below this share of the rating are not worth a message."""
+CHANGE, CHANGE_MW = 0.02, 0.005
+"""Changes below this share of the rating, and below this power [MW or Mvar], are not worth a message."""
 
 
 class Register:
@@ -118,7 +118,7 @@ class SetPoints:
     def orders(self, duty: str, quantity: str, now_ms: int, again_ms: int) -> list[Message]:
         """Return the messages that bring the devices of `duty` to the outcome of all wishes.
 
-        Only what changed by more than `CHANGE` of the rating, what would expire within `again_ms`, and
+        Only what changed by more than the dead-band (`CHANGE`, `CHANGE_MW`), what would expire within `again_ms`, and
         what nobody wants any more (caps are lifted to the rating; others are set to zero once and then
         left to expire) is told.
         """
@@ -130,12 +130,17 @@ class SetPoints:
         rated = register.s_rated_mva if quantity == "q_set_mvar" else register.p_rated_mw
         known = np.isfinite(told)
         ending = known & (self._sent_ms[quantity] + self.ttl_ms - now_ms <= again_ms)
+        # A small device may be told more coarsely, but never less exactly than a tenth of itself.
+        dead = np.maximum(CHANGE * rated, np.minimum(CHANGE_MW, 0.1 * rated))
+        idle = rated if quantity == "p_max_mw" else np.zeros(len(want))
+        # Nobody needs to be told to do nothing, but for storage, whose own law would do something.
+        held = told if quantity == "p_set_mw" else np.where(known, told, idle)
         with np.errstate(invalid="ignore"):
-            changed = ~known | (np.abs(want - told) > CHANGE * rated)
+            changed = ~(np.abs(want - held) <= dead)
         send = np.isfinite(want) & (changed | ending) & (np.isfinite(mine) | changed)
         release = np.isnan(want) & known
-        idle = np.where(np.full(len(want), quantity == "p_max_mw"), rated, 0.0)
-        settled = release & (np.abs(told - idle) <= CHANGE * rated)
+        with np.errstate(invalid="ignore"):
+            settled = release & (np.abs(told - idle) <= dead)
         value = np.where(release, idle, want)
         out = self._messages(duty, quantity, (send | (release & ~settled)) & register.reachable, value, now_ms)
         self._told[quantity][settled & ending] = np.nan

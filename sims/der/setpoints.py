@@ -65,24 +65,27 @@ class SetPoints:
             return [Action(now_ms, mail.sender, duty, mail.receiver, first, 0.0, 0, fault)]
         expires = mail.sent_ms + mail.ttl_ms if mail.ttl_ms > 0 else _FOREVER
         feeder = self._table.feeder[device]
+        home = int(feeder[0])
+        numbers = [home] if len(feeder) == 1 or bool((feeder == home).all()) else np.unique(feeder).tolist()
         actions = []
-        for number in np.unique(feeder):
+        for number in numbers:
             asset = self._table.feeder_names[number]
-            here = feeder == number
+            here: Any = slice(None) if len(numbers) == 1 else feeder == number
+            target = device[here]
             rule = self._authorize(mail.sender, duty, asset, now_ms) or ""
-            if not rule and not self._steerable[device[here]].all():
-                bad = device[here][np.argmin(self._steerable[device[here]])]
+            able = self._steerable[target]
+            if not rule and not able.all():
+                bad = target[np.argmin(able)]
                 rule = f"{self._table.name[bad]} ({self._table.kind[bad]}) is not remotely controllable"
             for quantity, value in orders.items():
                 told = value[here]
-                total = float(told[np.isfinite(told)].sum())
-                actions.append(
-                    Action(now_ms, mail.sender, duty, asset, quantity, total, int(here.sum()), rule)
-                )
+                finite = np.isfinite(told)
+                total = float(told.sum() if finite.all() else told[finite].sum())
+                actions.append(Action(now_ms, mail.sender, duty, asset, quantity, total, len(target), rule))
                 if not rule:
                     row = QUANTITIES.index(quantity)
-                    self.values[row, device[here]] = np.where(np.isfinite(told), told, np.nan)
-                    self.expires_ms[row, device[here]] = expires
+                    self.values[row, target] = np.where(finite, told, np.nan)
+                    self.expires_ms[row, target] = expires
                     self._next_ms = 0
         return actions
 
@@ -101,7 +104,7 @@ class SetPoints:
             return None, {}, "names no device or no quantity"
         try:
             orders = {
-                key: np.broadcast_to(np.asarray(value, dtype=np.float64), raw.shape)
+                key: _as_many(np.asarray(value, dtype=np.float64), raw)
                 for key, value in mail.values.items() if key != "device"
             }
         except (TypeError, ValueError):
@@ -126,3 +129,8 @@ class SetPoints:
         self.values[...] = state["values"]
         self.expires_ms[...] = state["expires_ms"]
         self._next_ms = 0
+
+
+def _as_many(value: NDArray[np.float64], device: NDArray[Any]) -> NDArray[np.float64]:
+    """Return one value a device."""
+    return value if value.shape == device.shape else np.broadcast_to(value, device.shape)

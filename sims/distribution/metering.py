@@ -182,17 +182,18 @@ class Metering:
         v = state["v_pu"] * (1 + plan.v_class_percent * noise[0])
         p = state["p_node_mw"] * (1 + plan.p_class_percent * noise[1])
         q = state["q_node_mvar"] * (1 + plan.p_class_percent * noise[2])
+        finite = np.isfinite(v).tolist()
+        columns = [x.tolist() for x in (v, p, q, state["der_avail_mw"], state["der_mw"])]
+        names = ("node", "v_pu", "p_mw", "q_mvar", "der_avail_mw", "der_mw")
+        size = FRAME_BYTES + VALUE_BYTES * len(names)
         for point in plan.points:
             start = int(feeders.node_start[point.feeder])
             for node, (gateway, to) in enumerate(zip(point.gateways, point.secondary_to, strict=True)):
                 at = start + node
-                if not to or not np.isfinite(v[at]):
-                    continue
-                values = {
-                    "node": node, "v_pu": float(v[at]), "p_mw": float(p[at]), "q_mvar": float(q[at]),
-                    "der_avail_mw": float(state["der_avail_mw"][at]), "der_mw": float(state["der_mw"][at]),
-                }
-                out.append(_frame(gateway, to, "secondary", values, now_ms))
+                if to and finite[at]:
+                    a, b, c, d, e = columns
+                    values = dict(zip(names, (node, a[at], b[at], c[at], d[at], e[at]), strict=True))
+                    out.append(Message(gateway, to, "secondary", values, now_ms, size))
         return out
 
     def _own(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
@@ -280,7 +281,7 @@ class Metering:
 
 
 def _frame(sender: str, receiver: str, topic: str, values: Mapping[str, Any], now_ms: int) -> Message:
-    count = sum(np.size(v) for v in values.values())
+    count = sum([v.size if isinstance(v, np.ndarray) else 1 for v in values.values()])
     return Message(
         sender, receiver, topic, values, sent_ms=now_ms, size_bytes=FRAME_BYTES + VALUE_BYTES * count,
         priority=0 if topic.startswith("fault") else 1,

@@ -29,7 +29,7 @@ def differences(one, other):
             found.append(f"{name}: attributes {set(a) ^ set(b)}")
         found.extend(f"{name}@{k}" for k in set(a) & set(b) if not same(a[k], b[k]))
 
-    with h5py.File(one, swmr=True) as a, h5py.File(other, swmr=True) as b:
+    with h5py.File(one) as a, h5py.File(other) as b:
         names = [[], []]
         for file, into in zip((a, b), names, strict=True):
             file.visit(into.append)
@@ -41,9 +41,8 @@ def differences(one, other):
         }, "/")
         for name in set(mine) & set(theirs):
             attributes(*({k: v for k, v in f[name].attrs.items() if k not in REFERENCES} for f in (a, b)), name)
-            if isinstance(a[name], h5py.Dataset):
-                if not same(a[name][()], b[name][()]):
-                    found.append(name)
+            if isinstance(a[name], h5py.Dataset) and not same(a[name][()], b[name][()]):
+                found.append(name)
     return sorted(found)
 
 

@@ -142,7 +142,9 @@ class Physics:
                 assert len(rows) == len(values[name])
                 nodes = {int(self.feeder.devices.node[r]) for r in rows}
                 assert {self.feeder.gateways[n] for n in nodes} == {message.receiver}
-                field[rows] = values[name]
+                # An infinite value takes a set-point back; here a device without one gives nothing of its own.
+                told = np.asarray(values[name], float)
+                field[rows] = np.where(np.isfinite(told), told, 0.0) if name == "p_set_mw" else told
         if "line" not in values:
             return []
         assert message.receiver == self.feeder.name

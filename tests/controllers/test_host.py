@@ -120,6 +120,15 @@ def test_numbers_that_are_none_are_refused_with_the_sites_name(bad):
         h.step(60_000, {})
 
 
+def test_an_order_may_take_a_set_point_back_with_an_infinite_value_but_not_with_nan():
+    taken_back = order("dso_1.f03.s2", device=np.array([1, 2]), q_set_mvar=np.array([np.inf, 0.5]))
+    message, = host(Diary(site(), [taken_back])).step(0, {}).outputs["outbox"]
+    assert np.isinf(message.values["q_set_mvar"][0])
+    nonsense = order("dso_1.f03.s2", device=np.array([1, 2]), q_set_mvar=np.array([np.nan, np.inf]))
+    with pytest.raises(ControllerError, match="sent command/control_voltage with q_set_mvar not finite"):
+        host(Diary(site(), [nonsense])).step(0, {})
+
+
 def test_gaps_in_an_estimate_go_to_the_logbook():
     v_pu = np.array([1.0, np.nan])
     step = host(Diary(site(), [Message(DMS, LOGBOOK, "estimate", {"v_pu": v_pu})])).step(0, {})

@@ -15,7 +15,8 @@ SHORT = {"time.duration": "5 min", "disturbances": []}
 def finished(small_path, tmp_path_factory):
     """A run of five minutes and the times it told."""
     told = []
-    path = run_pairing(load(small_path, None, SHORT), "centralized", 3, tmp_path_factory.mktemp("run"), progress=told.append)
+    out = tmp_path_factory.mktemp("run")
+    path = run_pairing(load(small_path, None, SHORT), "centralized", 3, out, progress=told.append)
     with Run(path) as run:
         yield path, run, told
 

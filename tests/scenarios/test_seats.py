@@ -29,7 +29,7 @@ def duties_at(found, actor):
 
 @pytest.mark.parametrize("pairing", PAIRINGS, ids=lambda p: f"{p[0]}-{p[1]}")
 def test_only_those_sit_who_may_decide(seated, pairing):
-    architecture, stage = pairing
+    architecture = pairing[0]
     found = seated(*pairing)
     deciders = {s.site.actor for s in found} - {"tso", "crew"}
     assert deciders == {"local": set(), "centralized": {"dms"}, "distributed": {"agent"}}[architecture]
@@ -45,7 +45,8 @@ def test_each_stage_adds_and_none_takes_away(seated):
 def test_there_is_a_controller_for_every_duty_held(seated):
     """What the table of duties hands over is taken up: nobody holds a duty on paper only."""
     for architecture in ("centralized", "distributed"):
-        rows = {(r.duty, r.stages[0]) for r in seats.TABLE if architecture in r.architectures and r.at not in ("tso", "crew")}
+        own = [r for r in seats.TABLE if architecture in r.architectures and r.at not in ("tso", "crew")]
+        rows = {(r.duty, r.stages[0]) for r in own}
         for duty in ("manage_congestion", "control_voltage", "restore_supply"):
             assert (duty, 2) in rows
         assert ("support_tso_voltage", 3) in rows
@@ -72,6 +73,20 @@ def test_each_site_sees_its_own_part_and_knows_its_neighbours(seated, shared):
             assert seat.site.neighbours == tuple(place.agents[k] for k in near)
 
 
+def test_whoever_switches_and_the_crew_may_write_to_each_other(seated):
+    def near(architecture):
+        return {seat.site.name: seat.site.neighbours for seat in seated(architecture, 2)}
+
+    central, agents = near("centralized"), near("distributed")
+    assert "dso_1.crew" in central["dso_1.dms"]
+    assert central["dso_1.crew"] == ("dso_1.dms",)
+    leading = [name for name, others in agents.items() if "dso_1.crew" in others]
+    assert leading
+    assert {name.rpartition(".")[2] for name in leading} == {"a0"}
+    assert set(agents["dso_1.crew"]) == set(leading)
+    assert near("local")["dso_1.crew"] == ()
+
+
 def test_periods_and_settings_are_the_scenarios(seated, small_path):
     scenario = load(small_path, None, {"control.balance_cell.t_i": "200 s", "control.control_voltage.cycle": "2 min"})
     found = {type(s.controller).__name__: s for s in seated("centralized", 4, scenario) if s.site.name == "dso_1.dms"}
@@ -91,7 +106,8 @@ def test_the_controllers_of_one_control_room_share_a_desk_and_no_other(seated):
 
 def test_every_seat_has_its_own_random_numbers_the_same_in_every_run(seated):
     def drawn():
-        return [(s.site.name, type(s.controller).__name__, float(s.site.rng.random())) for s in seated("distributed", 4)]
+        found = seated("distributed", 4)
+        return [(s.site.name, type(s.controller).__name__, float(s.site.rng.random())) for s in found]
 
     first = drawn()
     assert drawn() == first

@@ -48,7 +48,7 @@ def test_keeps_the_feeders_voltages_even_if_the_reference_is_missed(kit):
 
 
 def test_few_substations_are_spoken_to_and_only_on_change(kit):
-    _, sent = run(kit, 30, 1.005)
+    _, sent = run(kit, 50, 1.005)
     commands = [[m for m in out if m.topic.startswith("command/")] for out in sent]
     spoken = [len(c) for c in commands if c]
     assert 0 < max(spoken) < 100

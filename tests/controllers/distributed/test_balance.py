@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from controllers.belief import Belief
+from controllers.contract import Site
 from controllers.distributed.balance import CellAgents
 from controllers.distributed.delivery import ShareActive
 from controllers.specimen import small_feeder
@@ -145,3 +147,33 @@ def test_an_empty_storage_is_no_capacity(town, physics):
     # half of 1 MWh each at 0.5 MW lasts 48 minutes down to a tenth
     for c in cells.town.of(ShareActive):
         assert c.tree.own[0] == pytest.approx(c.ev_mw)
+
+
+def test_one_battery_after_the_other_is_taken_and_given_back():
+    feeder = small_feeder()
+    sites = [
+        Site(name, "agent", frozenset({"balance_cell"}), Belief((feeder,), area=k), (), 60_000,
+             np.random.default_rng(1))
+        for k, name in enumerate(feeder.agents)
+    ]
+    share = next(s for s in map(ShareActive, sites) if len(s.storage) >= 2)
+    share.decide(0.0, [])
+    first, second = share.storage.device[:2].tolist()
+    rated = share.storage.p_rated_mw
+
+    def told(amount, now_s):
+        asked = share.tree.total[0 if amount >= 0 else 1] / share.tree.own[0 if amount >= 0 else 1] * amount
+        mail = Message(share.tree.parent, share.site.name, "share/p", {"amount": asked}, sent_ms=int(now_s * 1000))
+        orders = [m.values for m in share.decide(now_s, [mail]) if "p_set_mw" in m.values]
+        return {int(d): float(v) for m in orders for d, v in zip(m["device"], m["p_set_mw"], strict=True)}
+
+    up = told(float(rated[0]), 60.0)
+    assert up[first] == pytest.approx(rated[0]), "at its full power"
+    assert all(np.isinf(v) for d, v in up.items() if d != first), "the rest as they planned"
+    down = told(-float(rated[:2].sum()), 120.0)
+    assert [down[first], down[second]] == pytest.approx(-rated[:2])
+    whole = share.storage.energy_mwh[0]
+    assert share.energy_mwh[0] == pytest.approx(0.5 * whole - rated[0] / 60), "a minute of discharge"
+    ended = told(0.0, 180.0)
+    assert {first, second} <= set(ended)
+    assert all(np.isinf(v) for v in ended.values()), "given back to their own plans"

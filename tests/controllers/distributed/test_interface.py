@@ -37,6 +37,25 @@ def test_two_sides_agree_on_the_common_optimum(u_set):
     assert np.allclose(at_t.multiplier, -at_d.multiplier)
 
 
+@pytest.mark.parametrize("u_0", [0.99, 1.012])
+def test_with_a_price_the_agreement_lies_on_the_characteristic(u_0):
+    k_pu, rise, rating = 4000 / 700, 0.2, 700
+    measured = np.array([0.3, -0.03, u_0])
+    t = TransmissionSide.with_droop(measured, 1.0, rise, k_pu)
+    d = DistributionSide(0.3, -0.03, 0.25, weight=0.0)
+    at_t, at_d = Agreement(measured.copy()), Agreement(measured.copy())
+    for _ in range(300):
+        x_t, x_d = t.wish(at_t), d.wish(at_d)
+        at_t.advance(x_t, x_d)
+        at_d.advance(x_d, x_t)
+        if at_t.reached:
+            break
+    assert at_t.reached
+    # By hand: Q = k (1 - u_0 - rise (Q - Q_0)), so Q = k (1 - u_0 + rise Q_0) / (1 + k rise).
+    by_hand = 4000 * (1 - u_0 + rise * -0.03) / (1 + k_pu * rise)
+    assert at_t.z[1] * rating == pytest.approx(by_hand, abs=0.2)
+
+
 NAMES = (*small_feeder().agents, "dso_1.i4", "tso")
 
 

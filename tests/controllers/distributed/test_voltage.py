@@ -44,7 +44,7 @@ def test_silent_inside_the_band_and_after_release(town, physics):
     assert all(c.ratio.value == 0 for c in agents.of(ConsensusVoltVar))
     last = [m for _, m in agents.commands][-1]
     assert np.all(last.values["q_set_mvar"] == 0)
-    assert last.ttl_ms == 120_000, "a zero set-point that goes out by itself: the own law takes over"
+    assert last.ttl_ms == 300_000, "a zero set-point that goes out by itself: the own law takes over"
 
 
 def test_inverters_keep_their_apparent_power(town, physics):

@@ -89,3 +89,23 @@ def test_what_is_dark_is_zero(kit):
     assert (picture.v_pu[~field.topology.live & ~np.isin(np.arange(len(field.v)), field.net.feed_root)] == 0).all()
     assert (picture.v_pu[field.topology.live] > 0.9).all()
     assert (~field.topology.live).sum() > 50
+
+
+def test_voltages_from_before_an_order_or_a_tap_change_are_not_believed(kit):
+    field, state = fed(kit, sun=0.5)
+    name = field.belief.name
+    assert state.picture(name, 60_000).threshold > 0, "the frames' voltages take part"
+    nothing = np.zeros(1)
+    state.expect(name, np.array([10]), nothing, nothing + 0.01)
+    state.take([field.primary(300_000)])
+    assert state.picture(name, 360_000).threshold > 0, "a trifle changes no voltage"
+    state.expect(name, np.array([10]), nothing, nothing + 1.0)
+    state.take([field.primary(600_000), *field.secondary(60_000)])
+    assert state.files[name].moved_ms == 360_000
+    assert state.picture(name, 660_000).threshold == 0
+    state.take([field.primary(900_000), *field.secondary(900_000)])
+    assert state.picture(name, 960_000).threshold > 0, "frames from after the order count again"
+    moved = field.primary(1_200_000)
+    moved.values["tap_pos"][:] = np.asarray(moved.values["tap_pos"]) + 1
+    state.take([moved])
+    assert state.picture(name, 1_260_000).threshold == 0

@@ -133,6 +133,14 @@ def test_without_supervision_nothing_is_reported_but_the_customers_call(meters):
     ]
 
 
+def test_the_call_carries_what_a_crew_reads_on_site(meters):
+    metering, feeders = meters(fault_to="")
+    fault = {"feeder": "dso.f02", "tripped_line": 0, "passed": np.array([6, 9, 1, 0])}
+    (call,) = frames(metering.step(5 * MIN, state(feeders, [fault])), "outage_call")
+    assert (call.values["feeder"], call.values["tripped_line"]) == ("dso.f02", 0)
+    assert call.values["passed"].tolist() == [6, 9, 1, 0]
+
+
 def test_a_fault_is_reported_by_the_breaker_and_by_each_indicator_that_saw_it(meters):
     metering, feeders = meters()
     fault = {"feeder": "dso.f02", "tripped_line": 0, "passed": np.array([6, 9, 1, 0])}

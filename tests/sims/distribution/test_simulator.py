@@ -60,7 +60,7 @@ def order(receiver="dso.f01", duty="restore_supply", sender="dso.dms", **values)
     return Message(sender, receiver, f"command/{duty}", values)
 
 
-def test_it_answers_a_voltage_with_power_and_writes_nothing_until_it_is_settled(dso):
+def test_it_answers_a_voltage_with_power_and_writes_nothing_before_what_may_be_the_last_word(dso):
     sim, state = dso()
     step = sim.step(0, state | offer())
     ((name, drawn, droop),) = step.outputs.pop("exchange")
@@ -69,7 +69,6 @@ def test_it_answers_a_voltage_with_power_and_writes_nothing_until_it_is_settled(
     # 2 x 12 nodes draw 1.0 - 0.4 MW, and losses
     assert 14.4 < drawn[0].real < 15.5
     results = sim.step(0, state | offer(settled=True)).outputs
-    assert "exchange" not in results
     assert results["feeder"]["p_mw"].sum() == pytest.approx(drawn[0].real)
 
 

@@ -138,9 +138,18 @@ def test_a_kept_state_does_not_move_on():
     assert kept["operations"].tolist() == [0]
 
 
-def test_settling_moves_at_once_and_counts_no_operation():
+def test_settling_leaves_the_delay_as_it_was():
     regulator = avr(2)
     assert regulator.settle(np.array([1.03, 1.0]))
     assert (regulator.pos.tolist(), regulator.operations.tolist()) == ([2, 0], [0, 0])
     assert not regulator.settle(np.array([1.0, 1.0]))
     assert not regulator.act(np.array([1.03, 1.0]), 59_999).any(), "the delay still has to pass in whole"
+
+
+def test_settling_moves_at_once_and_counts_no_operation():
+    regulator = avr(2, step=1.5)
+    assert regulator.settle(np.array([1.046, 1.005]))
+    assert regulator.pos.tolist() == [3, 0], "three steps of 1.5 % at the high-voltage side"
+    assert regulator.operations.tolist() == [0, 0]
+    assert not regulator.settle(np.array([1.001, 1.005]))
+    assert not regulator.act(np.array([1.03, 1.0]), 59_999).any(), "the delay of later moves has not run yet"

@@ -4,7 +4,6 @@ import pytest
 from sims.transmission.case import MachineCase
 from sims.transmission.ties import Ties
 
-
 GOVERNOR = {"model": "tgov1n", "r": 0.05}
 
 
