@@ -11,7 +11,7 @@ from controllers.distributed.observe import ObserveArea
 from controllers.distributed.restoration import RestoreSupply
 from controllers.distributed.voltage import ConsensusVoltVar
 from controllers.specimen import small_belief, small_feeder
-from sims.comms.message import Message
+from sims.core.message import Message
 
 CLASSES = (ObserveArea, ConsensusCurtailment, ConsensusVoltVar, RestoreSupply, ShareReactive, ShareActive, ShareDroop)
 NAME = small_feeder().agents[1]

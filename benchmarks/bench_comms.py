@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.sampled import SampledNetwork
 from sims.comms.simulator import CommsSimulator
@@ -19,6 +18,7 @@ from sims.comms.technology import technology
 from sims.comms.topology import Place, Rule, build_network
 from sims.core.clock import next_tick
 from sims.core.harness import Harness
+from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
 
 DAY_MS = 86_400_000

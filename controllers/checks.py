@@ -15,8 +15,8 @@ from controllers.host import LOGBOOK
 from controllers.loading import load_class
 from controllers.rehearsal import Post, day_at, stand_ins
 from controllers.responsibility import FROM_STAGE
-from sims.comms.message import Message
 from sims.core.errors import ControllerError, nearest
+from sims.core.message import Message
 
 Wire = tuple[Any, ...]
 

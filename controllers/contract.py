@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from controllers.belief import Belief
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from controllers.contract import Controller, Site
-from sims.comms.message import Message
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
+from sims.core.message import Message
 from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items
 

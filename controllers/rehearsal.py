@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from controllers.contract import Site
 from controllers.responsibility import FROM_STAGE
 from controllers.specimen import FEEDER, small_belief
-from sims.comms.message import Message
+from sims.core.message import Message
 from sims.core.ports import frozen
 
 PERIOD_MS = 60_000

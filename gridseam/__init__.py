@@ -27,7 +27,7 @@ _WHERE = {
     "Site": "controllers.contract:Site",
     "Controller": "controllers.contract:Controller",
     "command": "controllers.contract:command",
-    "Message": "sims.comms.message:Message",
+    "Message": "sims.core.message:Message",
     "GridseamError": "sims.core.errors:GridseamError",
     "ScenarioError": "sims.core.errors:ScenarioError",
 }
@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from results.runfile import Run as Run
     from scenarios.load import load as load
     from scenarios.schema import Scenario as Scenario
-    from sims.comms.message import Message as Message
     from sims.core.errors import GridseamError as GridseamError
     from sims.core.errors import ScenarioError as ScenarioError
+    from sims.core.message import Message as Message
 
     open = Run  # noqa: A001  gs.open reads like the builtin
 

@@ -10,7 +10,7 @@ from controllers.centralized.desk import Desk
 from controllers.contract import Site
 from controllers.dms.set_points import Floats
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "balance_cell"
 

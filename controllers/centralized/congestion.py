@@ -12,7 +12,7 @@ from controllers.dms.believed_state import Picture
 from controllers.dms.congestion import STEPS, Lever, Limits, Relief, quantised, relieve, violations
 from controllers.dms.set_points import CHANGE, Bools, Floats, Ints
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "manage_congestion"
 

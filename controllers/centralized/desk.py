@@ -10,7 +10,7 @@ from controllers.contract import Site
 from controllers.dms.believed_state import BelievedState, shared_state
 from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared_set_points
 from controllers.dms.storage import StorageLedger
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class Desk:

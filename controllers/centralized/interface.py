@@ -12,7 +12,7 @@ from controllers.contract import Site
 from controllers.dms.believed_state import Picture
 from controllers.dms.set_points import Bools, Floats, Ints
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
 SOURCES = ("pv", "wind", "storage", "chp")
@@ -26,7 +26,8 @@ class SupportTsoVoltage:
     first, so that few substations are spoken to. The interface's own tap changer stays with its AVR.
 
     Settings: `k_p_mvar_per_pu` (4000), `cycle_ms` (60 000), `track_p` (0.1) and `track_t_i_ms` (360 000) of
-    the PI (stable with two cycles of delay where all interfaces of a weak grid move at once), `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005).
+    the PI (stable with two cycles of delay where all interfaces of a weak grid move at once),
+    `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005).
     """
 
     urgent: frozenset[str] = frozenset()

@@ -9,7 +9,7 @@ import numpy as np
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 from sims.core.ports import frozen
 
 

@@ -13,7 +13,7 @@ from controllers.dms.believed_state import FeederFile
 from controllers.dms.flisr import Case, Plan, locate, plan
 from controllers.dms.network import Bools, Ints
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "restore_supply"
 TRIES = 3

@@ -12,7 +12,7 @@ from controllers.dms.believed_state import Picture
 from controllers.dms.network import Network
 from controllers.dms.set_points import Floats, Ints
 from controllers.dms.volt_var import Band, Sources, best_q, best_steps
-from sims.comms.message import Message
+from sims.core.message import Message
 from sims.core.ports import frozen
 
 DUTY = "control_voltage"

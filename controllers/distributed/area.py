@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from controllers.belief import FeederBelief
 from controllers.contract import Site, command
 from controllers.distributed.paths import line_mva, root_impedance
-from sims.comms.message import Message
+from sims.core.message import Message
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from controllers.distributed.area import number
 from controllers.distributed.consensus import own_weight
 from controllers.distributed.netting import Ledger
 from controllers.distributed.sharing import split_pro_rata
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class CellAgents:

@@ -12,7 +12,7 @@ from controllers.distributed.area import Area, number
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.paths import transformer_mva
 from controllers.distributed.ratio import SharedRatio
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "manage_congestion"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.sharing import ShareTree
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "balance_cell"
 Floats = NDArray[np.float64]

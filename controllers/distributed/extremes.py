@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from controllers.distributed.area import Area, number
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class Extremes:

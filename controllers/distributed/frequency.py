@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from controllers.contract import Site
 from controllers.distributed.area import Area
 from controllers.distributed.sharing import ShareTree, split_pro_rata
-from sims.comms.message import Message
+from sims.core.message import Message
 
 Floats = NDArray[np.float64]
 

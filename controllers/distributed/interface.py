@@ -12,7 +12,7 @@ from controllers.distributed.admm import Agreement, DistributionSide
 from controllers.distributed.area import Area, number
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.sharing import ShareTree, split_pro_rata
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
 

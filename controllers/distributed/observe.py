@@ -12,7 +12,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.area_state import Accuracy, AreaState
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 Floats = NDArray[np.float64]
 

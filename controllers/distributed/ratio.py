@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controllers.distributed.consensus import own_weight
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class SharedRatio:

@@ -13,7 +13,7 @@ from controllers.distributed.area import Area, number
 from controllers.distributed.outage import below, deepest, room_mva, ties_of, way_out
 from controllers.distributed.paths import root_impedance, source_transformers
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "restore_supply"
 

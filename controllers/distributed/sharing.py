@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controllers.distributed.area import Area
-from sims.comms.message import Message
+from sims.core.message import Message
 
 Floats = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.ratio import SharedRatio
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "control_voltage"
 

@@ -14,7 +14,7 @@ from controllers.belief import FeederBelief
 from controllers.contract import Site
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
 from controllers.dms.quick_estimation import Feed, Gain, estimate
-from sims.comms.message import Message
+from sims.core.message import Message
 
 AGES_MIN = (2.5, 7.5, 12.5, 30.0)
 STALE_SHARE = (0.0, 0.05, 0.10, 0.20, 0.40)
@@ -74,7 +74,7 @@ class Picture:
 class FeederFile:
     """Newest telemetry of one feeder; `node_ms` and the like are when it was metered, -1 for never.
 
-    What was metered up to `moved_ms` shows voltages from before an order or a tap change.
+    `v` is 0 where no voltage was metered since the last order or tap change.
     """
 
     belief: FeederBelief
@@ -90,7 +90,6 @@ class FeederFile:
     der_pu: Floats
     primary: dict[str, Floats] = field(default_factory=dict)
     primary_ms: int = -1
-    moved_ms: int = -1
     picture: Picture | None = None
     cycle: int = -1
     gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
@@ -146,8 +145,10 @@ class BelievedState:
             elif topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
-                    file.primary_ms = message.sent_ms
+                    file.primary_ms, taps = message.sent_ms, file.primary.get("tap_pos")
                     file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
+                    if taps is not None and not np.array_equal(taps, file.primary.get("tap_pos", taps)):
+                        file.v[file.node_ms < message.sent_ms] = 0.0
             elif topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
             elif topic == "switched":
@@ -176,7 +177,7 @@ class BelievedState:
         """
         file = self.files[feeder]
         if file.picture is not None and float(np.abs(p_mw).sum() + np.abs(q_mvar).sum()) > MOVED_MVA:
-            file.moved_ms = max(file.moved_ms, file.picture.at_ms)
+            file.v[:] = 0.0
         np.add.at(file.s, node, (p_mw + 1j * q_mvar) / file.belief.grid.base_mva)
         if der:
             np.add.at(file.der_mw, node, p_mw)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from controllers.belief import FeederBelief
 from controllers.contract import Site, command
-from sims.comms.message import Message
+from sims.core.message import Message
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,7 +11,7 @@ from controllers.contract import Site, command
 from controllers.dms.flisr import Case, locate, plan
 from controllers.dms.network import Bools, Complexes, Ints, Network
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "restore_supply"
 TYPICAL_LOAD = 0.5

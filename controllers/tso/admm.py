@@ -12,7 +12,7 @@ from controllers.contract import Site
 from controllers.distributed.admm import Agreement, TransmissionSide
 from controllers.distributed.area import number
 from controllers.tso.schedule import Schedule
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 @dataclass

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from controllers.contract import Site, command
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DUTY = "balance_cell"
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from controllers.contract import Site
 from controllers.distributed.area import number
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class EmergencyCall:

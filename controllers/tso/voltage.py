@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from controllers.contract import Site
 from controllers.distributed.area import number
 from controllers.tso.schedule import Schedule
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class VoltageWish:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sims.comms.message import Message
 from sims.core.errors import Problem
+from sims.core.message import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sims.comms.message import Message
 from sims.core.errors import Problem, nearest
+from sims.core.message import Message
 
 Touched = Sequence[tuple[float, Message]]
 """What goes on instead of a message: (extra delay [ms], message). Empty: dropped; the first takes the

@@ -10,8 +10,8 @@ from sims.comms import ledger as fate
 from sims.comms.arq import Arq, Ticket, policy_for
 from sims.comms.ledger import Ledger
 from sims.comms.link import NS_PER_MS
-from sims.comms.message import Message
 from sims.comms.packet import ACK, DATA, FLOOD, REPLAY, Packet, Schedule, Timer
+from sims.core.message import Message
 
 
 class Delivery(ABC):

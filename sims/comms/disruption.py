@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from sims.comms.attacks import Attack
 from sims.comms.link import NS_PER_MS, Link
-from sims.comms.message import Message
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import Timer
 from sims.comms.streams import stream
+from sims.core.message import Message
 
 
 class Disrupted(Protocol):

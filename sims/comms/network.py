@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from sims.comms.arq import Arq, Ticket
 from sims.comms.attacks import Attack, attack_problems
 from sims.comms.link import Link, LinkSpec
-from sims.comms.message import Message
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage, outage_problems
 from sims.comms.packet import Packet, Schedule, Timer
 from sims.comms.transit import Transit
 from sims.core.errors import Problem, ScenarioError, nearest
+from sims.core.message import Message
 
 
 class Network(Transit):

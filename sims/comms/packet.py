@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from sims.comms.message import Message
+from sims.core.message import Message
 
 DATA, ACK, FLOOD, REPLAY = range(4)
 """What a packet is: a message, its acknowledgement, an attacker's noise, an attacker's copy."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from sims.comms import ledger as fate
 from sims.comms.ledger import Ledger
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.outages import RandomOutage
 from sims.comms.streams import stream
 from sims.core.errors import Problem, ScenarioError
+from sims.core.message import Message
 
 _Flight = tuple[int, int, Message, int, int, int, int]
 """(arrival [ns], number, message, source, destination, entered [ns], hops), in order of arrival."""

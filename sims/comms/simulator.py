@@ -8,9 +8,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from sims.comms.ledger import Ledger
-from sims.comms.message import Message
 from sims.core.clock import is_tick, next_tick
 from sims.core.errors import Problem, ScenarioError, nearest
+from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
 
 _NS = 1_000_000

@@ -10,11 +10,11 @@ from sims.comms.attacks import Attack
 from sims.comms.delivery import Delivery
 from sims.comms.disruption import Disruptions
 from sims.comms.link import BIT_NS, Link, LinkSpec
-from sims.comms.message import Message
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import DATA, FLOOD, REPLAY, Callbacks, Packet, Timer
 from sims.comms.routing import Routes
+from sims.core.message import Message
 
 
 class Transit(Delivery):

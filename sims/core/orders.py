@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sims.core.message import Message as Mail
-
-__all__ = ["Action", "Authorize", "Mail"]
-
-
 Authorize = Callable[[str, str, str, int], str | None]
 """(actor, duty, asset, now_ms) -> None if the act is the actor's to do, else the rule that forbids it."""
 

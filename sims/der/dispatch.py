@@ -132,7 +132,7 @@ class Dispatch:
         return p
 
     def _bounds(self, low: Array, high: Array) -> None:
-        """Set how far each device can still rise and fall, and what storages and buffers hold (`ev.stored` for cars)."""
+        """Set how far each device can still rise and fall, and what storages and buffers hold."""
         fleet, p = self.fleet, self.p_mw
         up, down = np.zeros(len(p)), np.zeros(len(p))
         soc_mwh, unmet = np.zeros(len(p)), np.zeros(len(p))

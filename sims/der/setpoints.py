@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sims.core.orders import Action, Authorize, Mail
+from sims.core.message import Message
+from sims.core.orders import Action, Authorize
 from sims.der.fleet import DeviceTable
 
 QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
@@ -52,7 +53,7 @@ class SetPoints:
             }
         return dict(zip(QUANTITIES, self.values, strict=True))
 
-    def obey(self, mail: Mail, now_ms: int) -> list[Action]:
+    def obey(self, mail: Message, now_ms: int) -> list[Action]:
         """Carry out or refuse one order; return its trace, one entry a feeder and quantity.
 
         An infinite value takes a set-point back. Nothing of an order that cannot be read is carried out;
@@ -90,7 +91,7 @@ class SetPoints:
         return actions
 
     def _read(
-        self, mail: Mail, now_ms: int
+        self, mail: Message, now_ms: int
     ) -> tuple[NDArray[np.int64] | None, dict[str, NDArray[np.float64]], str]:
         """Return devices, values by quantity, and what is wrong with the order (empty if nothing)."""
         if not mail.topic.startswith("command/"):

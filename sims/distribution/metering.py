@@ -160,7 +160,8 @@ class Metering:
                 continue
             feeder = feeders.feeders[f]
             taps = slice(int(feeders.tap_start[f]), int(feeders.tap_start[f + 1]))
-            rows = self._trafos[plan.dso][f] + int(feeders.branch_start[f])
+            first = int(feeders.branch_start[f])
+            rows = self._trafos[plan.dso][f] + first
             nodes = int(feeders.node_start[f]) + feeder.grid.branch_to[self._trafos[plan.dso][f]]
             heads = self._heads[plan.dso][f]
             v = np.nan_to_num(state["v_pu"][nodes]) * (1 + plan.v_class_percent * noise[0, taps])
@@ -170,7 +171,7 @@ class Metering:
                 "v_pu": v, "p_mw": p, "q_mvar": q, "tap_pos": state["tap_pos"][taps].astype(float),
                 "v_set_pu": state["v_set_pu"][taps], "loading_percent": state["loading_percent"][rows],
                 "head_line": heads.line,
-                "line_loading_percent": np.nan_to_num(state["loading_percent"][heads.row + int(feeders.branch_start[f])]),
+                "line_loading_percent": np.nan_to_num(state["loading_percent"][first + heads.row]),
             }
             out += [_frame(feeder.name, to, "primary", values, now_ms) for to in point.primary_to]
         return out

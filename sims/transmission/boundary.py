@@ -17,11 +17,13 @@ class Boundary:
     Within an instant the response to voltage is the secant of the last two exchanges (Broyden's method with
     a diagonal); it is kept for the next instant, whose first guess is the straight line through the last
     two. Wrong expectations cost iterations, never accuracy: an instant closes only on an exchange that was
-    expected within the tolerance.
+    expected within the tolerance. `most_per_pu` bounds what is believed of a secant.
     """
 
     least_dv_pu = 2e-6
-    most_per_pu = 1e5
+    most_df_hz = 1e-5
+    most_per_pu = 300.0
+    patience = 3
 
     def __init__(self, count: int) -> None:
         self.s_mva = np.zeros(count, np.complex128)
@@ -49,10 +51,12 @@ class Boundary:
 
     def take(self, s_mva: Complexes, per_hz: Floats, v_pu: Floats, df_hz: float) -> None:
         """Take an exchange, which was answered at `v_pu` and `df_hz`; learn from it."""
-        dv = v_pu - self._v_pu
-        if self._exchanges:
+        dv, df = v_pu - self._v_pu, df_hz - self._df_hz
+        if self._exchanges >= self.patience:  # at the corner of a droop the steeper side settles
+            per_hz = np.maximum(per_hz, self.per_hz)
+        if self._exchanges and abs(df) < self.most_df_hz:
             moved = np.abs(dv) > self.least_dv_pu
-            change = s_mva - self.s_mva - per_hz * (df_hz - self._df_hz)
+            change = s_mva - self.s_mva - per_hz * df
             secant = np.divide(change, dv, out=self.per_pu.copy(), where=moved)
             self.per_pu = np.where(np.abs(secant) < self.most_per_pu, secant, self.per_pu)
         self._exchanges += 1

@@ -64,6 +64,7 @@ class QuasiSteady:
     """
 
     tolerance_mw = 1e-5
+    follow_steps, most_steps = 10, 30
 
     def __init__(
         self, engine: MeshedPowerFlow, governors: Governors, slack: int, load_node: NDArray[np.int64],
@@ -105,15 +106,17 @@ class QuasiSteady:
             No power flow or no balance exists: reserves are exhausted.
         """
         h = 1e-4
-        for _ in range(30):
-            v_pu = np.abs(self.v_interface)
+        v_pu = np.abs(self.v_interface)
+        for k in range(self.most_steps):
             boundary = drawn(v_pu, self.df_hz)
             self.load_mva = load_mva * (1 + self.self_regulation * self.df_hz)
             p = self.governors.power(p_set_mw, self.df_hz, self.running)
             self._power_flow(now_ms, p, boundary)
             excess = float(self.engine.slack_p_mw) - float(p[self.slack])
             self.p_gen_mw, self.boundary_mva = p, boundary
-            moved = np.abs(drawn(np.abs(self.v_interface), self.df_hz) - boundary).max(initial=0.0)
+            if k < self.follow_steps:  # an expectation too steep to settle is held; the next exchange corrects it
+                v_pu = np.abs(self.v_interface)
+            moved = np.abs(drawn(v_pu, self.df_hz) - boundary).max(initial=0.0)
             if abs(excess) < self.tolerance_mw and moved < self.tolerance_mw:
                 self.p_gen_mw[self.slack] += excess
                 return

@@ -50,7 +50,9 @@ def test_it_is_refused_logged_and_moves_nothing(beside, short_run, acts, archite
     assert refused
     assert all(rule in a[7] for a in refused)
     assert not [a for a in acts(run) if a[1] == refused[0][1] and a[2] == under and not a[7]]
-    assert not [t for t in run.messages.topic.values.tolist() if t == f"command/{under}"], "it never left"
+    mail = run.messages
+    sent = zip(mail.topic.values.tolist(), mail.sender.values.tolist(), strict=True)
+    assert (f"command/{under}", refused[0][1]) not in list(sent), "it never left"
     available, power = run.values("feeder", "pv_avail_mw"), run.values("feeder", "pv_mw")
     np.testing.assert_allclose(power, available, atol=1e-6)
 

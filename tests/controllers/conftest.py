@@ -10,7 +10,7 @@ from controllers.contract import Site
 from controllers.host import ControllerHost, Seat
 from controllers.responsibility import Responsibility
 from controllers.specimen import TIE_LINE, small_belief, small_feeder, small_grid
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 class Physics:

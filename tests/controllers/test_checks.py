@@ -5,8 +5,8 @@ from controllers.checks import check_controller
 from controllers.contract import command
 from controllers.host import LOGBOOK
 from controllers.rehearsal import stand_ins
-from sims.comms.message import Message
 from sims.core.errors import ControllerError, ScenarioError
+from sims.core.message import Message
 
 SHIPPED = [
     f"controllers.{place}"

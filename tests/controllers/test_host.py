@@ -7,8 +7,8 @@ from controllers.contract import Site, command
 from controllers.host import LOGBOOK, ControllerHost, Seat, summary
 from controllers.responsibility import Responsibility
 from controllers.specimen import small_belief
-from sims.comms.message import Message
 from sims.core.errors import ControllerError
+from sims.core.message import Message
 
 DMS, AGENT = "dso_1.dms", "dso_1.f03.a0"
 

@@ -11,7 +11,7 @@ from controllers.belief import Belief, CellBelief, DeviceBelief, FeederBelief, I
 from controllers.contract import Site
 from controllers.dms.network import Network
 from controllers.dms.quick_estimation import Feed
-from sims.comms.message import Message
+from sims.core.message import Message
 from sims.grid.compiled import CompiledNet
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from controllers.centralized.balance import BalanceCell, RestorationLaw, cell_error
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 def tie(t_ms, p, schedule, f=50.0):

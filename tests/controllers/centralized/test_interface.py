@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from controllers.centralized.interface import SupportTsoVoltage
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 def report(t_ms, v, v_set, q):

@@ -2,7 +2,7 @@ import numpy as np
 
 from controllers.centralized.observe import Observe
 from controllers.host import LOGBOOK
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 def test_reports_the_estimate_once_a_period(kit):

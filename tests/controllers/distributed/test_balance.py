@@ -6,7 +6,7 @@ from controllers.contract import Site
 from controllers.distributed.balance import CellAgents
 from controllers.distributed.delivery import ShareActive
 from controllers.specimen import small_feeder
-from sims.comms.message import Message
+from sims.core.message import Message
 
 CELL_1 = ("dso_1.i4", "dso_1.i8")
 CELL_2 = ("dso_2.i15",)

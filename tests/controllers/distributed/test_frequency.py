@@ -3,7 +3,7 @@ import pytest
 
 from controllers.distributed.frequency import DroopAgents, FlowAverage, ShareDroop
 from controllers.specimen import small_feeder
-from sims.comms.message import Message
+from sims.core.message import Message
 
 CELL_1 = ("dso_1.i4", "dso_1.i8")
 NAMES = (*small_feeder().agents, *CELL_1)

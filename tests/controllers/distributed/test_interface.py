@@ -6,7 +6,7 @@ from controllers.distributed.admm import Agreement, DistributionSide, Transmissi
 from controllers.distributed.interface import AdmmInterface, ShareReactive
 from controllers.specimen import small_feeder
 from controllers.tso.admm import AdmmTso
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 @pytest.mark.parametrize("u_set", [1.0, 1.03, 0.9])

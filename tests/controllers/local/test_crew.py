@@ -1,7 +1,7 @@
 import numpy as np
 
 from controllers.local.crew import Crew
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 def called(kit, line=12, seed_site="dso_1.crew", settings=None):

@@ -4,7 +4,7 @@ import pytest
 from controllers.contract import Site
 from controllers.specimen import small_belief
 from controllers.tso.emergency import EmergencyCall
-from sims.comms.message import Message
+from sims.core.message import Message
 
 
 def site(**settings):

@@ -2,10 +2,10 @@ import pytest
 
 from sims.comms.arq import Arq, policy_for
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.outages import Outage
 from sims.comms.technology import technology
+from sims.core.message import Message
 
 MS = 1_000_000
 

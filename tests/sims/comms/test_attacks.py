@@ -3,10 +3,10 @@ import pytest
 
 from sims.comms.attacks import Attack, Delay, Drop, Flood, Replay, Tamper
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.technology import technology
 from sims.core.errors import ScenarioError
+from sims.core.message import Message
 
 MS = 1_000_000
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from sims.comms.human import crew, phone
-from sims.comms.message import Message
 from sims.comms.network import Network
+from sims.core.message import Message
 
 MIN_NS = 60_000_000_000
 

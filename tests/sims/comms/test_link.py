@@ -9,10 +9,10 @@ import pytest
 
 from sims.comms.attacks import Attack
 from sims.comms.link import Link, LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.packet import Packet
 from sims.comms.technology import technology
+from sims.core.message import Message
 
 S = 1_000_000_000
 MEAN_BYTES = 1_000_000

@@ -12,12 +12,12 @@ from sims.comms.arq import Arq
 from sims.comms.attacks import Delay, Drop, Flood, Replay
 from sims.comms.ledger import FATES
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.technology import technology
 from sims.core.errors import ScenarioError
+from sims.core.message import Message
 
 MS = 1_000_000
 FAR = 10**15

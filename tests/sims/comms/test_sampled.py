@@ -4,12 +4,12 @@ from scipy.stats import ks_2samp
 
 from sims.comms.attacks import Drop
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.sampled import SampledNetwork
 from sims.comms.technology import technology
 from sims.core.errors import ScenarioError
+from sims.core.message import Message
 
 MS = 1_000_000
 

@@ -5,7 +5,6 @@ import pytest
 
 from sims.comms.ledger import COUNTERS
 from sims.comms.link import LinkSpec
-from sims.comms.message import Message
 from sims.comms.network import Network
 from sims.comms.sampled import SampledNetwork
 from sims.comms.simulator import CommsSimulator
@@ -13,6 +12,7 @@ from sims.comms.technology import technology
 from sims.core.clock import next_tick
 from sims.core.errors import ModelError, ScenarioError
 from sims.core.harness import Harness
+from sims.core.message import Message
 from sims.core.ports import Ports, Step, items
 
 

@@ -1,8 +1,8 @@
 import pytest
 
-from sims.comms.message import Message
 from sims.comms.topology import Place, Rule, build_network
 from sims.core.errors import ScenarioError
+from sims.core.message import Message
 
 PLACES = [
     {"name": "tso", "kind": "tso"},

@@ -3,7 +3,7 @@ import re
 import numpy as np
 import pytest
 
-from sims.comms.message import Message
+from sims.core.message import Message
 from sims.der.fleet import DeviceTable
 from sims.der.setpoints import SetPoints
 

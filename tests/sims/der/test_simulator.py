@@ -10,9 +10,9 @@ from controllers.local.inertia import SyntheticInertia
 from controllers.local.pf import PowerFrequency
 from controllers.local.pu import PowerVoltage
 from controllers.local.qu import ReactiveVoltage
-from sims.comms.message import Message
 from sims.core.errors import ModelError, ScenarioError
 from sims.core.harness import Harness
+from sims.core.message import Message
 from sims.core.ports import Ports, Step, items, one
 from sims.der.fleet import DeviceTable
 from sims.der.law import Bound

@@ -12,7 +12,13 @@ from sims.transmission.quasi_steady import Governors, QuasiSteady, machine_row
 
 CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
 BUS = 20  # where an interface would hang
-NONE = np.zeros(1, complex)
+
+def draws(mva):
+    """Interfaces that draw this whatever voltage and frequency."""
+    return lambda v_pu, df_hz: np.array([mva + 0j])
+
+
+NONE = draws(0.0)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +55,7 @@ def dispatch(case, system):
 def settled(system, case, extra_mw, machines=None):
     p_set = dispatch(case, system) if machines is None else machines
     system.df_hz = 0.0
-    system.solve(0, p_set, case.load_mva, np.array([extra_mw + 0j]))
+    system.solve(0, p_set, case.load_mva, draws(extra_mw))
     return p_set
 
 
@@ -142,14 +148,14 @@ def test_exhausted_reserves_are_named_with_time_and_remedy(system, grid):
     qs.df_hz = 0.0
     text = r"transmission at 90\.000 s: generation cannot meet demand: \+.* MW are missing .*transmission\.reserves"
     with pytest.raises(ModelError, match=text):
-        qs.solve(90_000, p_set, case.load_mva, np.array([500.0 + 0j]))
+        qs.solve(90_000, p_set, case.load_mva, draws(500.0))
 
 
 def test_a_grid_that_cannot_carry_the_load_is_named(system, grid):
     case = grid[0]
     qs = system(fcr=1e6, k=np.full(10, 1e5), p_max=np.full(10, 1e6))
     with pytest.raises(ModelError, match="power flow of the transmission grid has no solution"):
-        qs.solve(0, case.machines.values["p_mw"].copy(), case.load_mva, np.array([50_000.0 + 0j]))
+        qs.solve(0, case.machines.values["p_mw"].copy(), case.load_mva, draws(50_000.0))
 
 
 def test_rows_of_machines_among_generators_leave_the_slack_out():
@@ -164,6 +170,6 @@ def test_continues_from_its_state(system, grid):
     one.solve(0, p_set, case.load_mva, NONE)
     two.set_state(one.get_state())
     for qs in (one, two):
-        qs.solve(60_000, p_set, case.load_mva, np.array([50 + 0j]))
+        qs.solve(60_000, p_set, case.load_mva, draws(50.0))
     assert two.df_hz == pytest.approx(one.df_hz, abs=1e-7)
     assert two.p_gen_mw == pytest.approx(one.p_gen_mw, abs=1e-4)
