@@ -26,6 +26,7 @@ _WHERE = {
     "Run": "results.runfile:Run",
     "Site": "controllers.contract:Site",
     "Controller": "controllers.contract:Controller",
+    "check_controller": "controllers.checks:check_controller",
     "command": "controllers.contract:command",
     "Message": "sims.core.message:Message",
     "GridseamError": "sims.core.errors:GridseamError",
@@ -34,6 +35,7 @@ _WHERE = {
 """What a user imports, and where it lives; imported on first use, because pandapower alone takes seconds."""
 
 if TYPE_CHECKING:
+    from controllers.checks import check_controller as check_controller
     from controllers.contract import Controller as Controller
     from controllers.contract import Site as Site
     from controllers.contract import command as command

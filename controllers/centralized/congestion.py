@@ -8,8 +8,8 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.believed_state import Picture
 from controllers.dms.congestion import STEPS, Lever, Limits, Relief, quantised, relieve, violations
+from controllers.dms.feeder_file import Picture
 from controllers.dms.set_points import CHANGE, Bools, Floats, Ints
 from controllers.host import LOGBOOK
 from sims.core.message import Message

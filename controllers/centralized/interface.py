@@ -9,7 +9,7 @@ import numpy as np
 from controllers.belief import InterfaceBelief
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.believed_state import Picture
+from controllers.dms.feeder_file import Picture
 from controllers.dms.set_points import Bools, Floats, Ints
 from controllers.host import LOGBOOK
 from sims.core.message import Message

@@ -9,7 +9,7 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
-from controllers.dms.believed_state import FeederFile
+from controllers.dms.feeder_file import FeederFile
 from controllers.dms.flisr import Case, Plan, locate, plan
 from controllers.dms.network import Bools, Ints
 from controllers.host import LOGBOOK

@@ -8,7 +8,7 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
-from controllers.dms.believed_state import Picture
+from controllers.dms.feeder_file import Picture
 from controllers.dms.network import Network
 from controllers.dms.set_points import Floats, Ints
 from controllers.dms.volt_var import Band, Sources, best_q, best_steps
