@@ -129,7 +129,10 @@ class SetPoints:
             return []
         rated = register.s_rated_mva if quantity == "q_set_mvar" else register.p_rated_mw
         known = np.isfinite(told)
-        ending = known & (self._sent_ms[quantity] + self.ttl_ms - now_ms <= again_ms)
+        left_ms = self._sent_ms[quantity] + self.ttl_ms - now_ms
+        ending = known & (left_ms <= again_ms)
+        if ending.any():  # renewing together what would end soon keeps the other minutes quiet
+            ending = known & (left_ms <= max(again_ms, self.ttl_ms * 2 // 3))
         # A small device may be told more coarsely, but never less exactly than a tenth of itself.
         dead = np.maximum(CHANGE * rated, np.minimum(CHANGE_MW, 0.1 * rated))
         idle = rated if quantity == "p_max_mw" else np.zeros(len(want))
