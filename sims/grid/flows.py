@@ -99,17 +99,8 @@ class FlowReader:
 
     def loading_percent(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return the loading of all branches [%], 0 where a branch carries nothing."""
-        net = self._net
-        out = np.empty((net.n_branches, vr.shape[1]))
-        kernels.branch_loading(
-            net.branch_from, net.branch_to, self._yr, self._yi,
-            net.rating_from, net.rating_to, vr, vi, out)
-        for _, _, branch, y in self._moved(slots):
-            v_f, v_t = (vr[n] + 1j * vi[n] for n in (net.branch_from[branch], net.branch_to[branch]))
-            i_f, i_t = y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t
-            out[branch] = 100.0 * np.maximum(np.abs(i_f) / net.rating_from[branch],
-                                             np.abs(i_t) / net.rating_to[branch])
-        return out
+        n = self._net.n_branches
+        return self.readings(vr, vi, slots)[2 * n : 3 * n]
 
     def readings(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return p_from_mw, q_from_mvar and loading_percent of all branches and loss_mw, stacked in one pass."""
@@ -143,8 +134,4 @@ class FlowReader:
 
     def loss_mw(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return active losses in branches and shunts [MW] by feeder, from the flows alone."""
-        net = self._net
-        flows = self.flows(vr, vi, slots)
-        u2 = vr**2 + vi**2
-        shunt = np.where(net.live, net.shunt_y.real, 0.0) @ u2 * net.base_mva
-        return np.asarray((flows.p_from_mw + flows.p_to_mw).sum(axis=0) + shunt)
+        return np.asarray(self.readings(vr, vi, slots)[-1])

@@ -158,19 +158,3 @@ def branch_readings(f, t, yr, yi, rate_f, rate_t, vr, vi, base, p_f, q_f, loadin
             loss[j] += p + (d * tr + e * ti) * base
             u, w = (fr * fr + fi * fi) * m, (tr * tr + ti * ti) * n
             loading[b, j] = np.sqrt(u if u > w else w)
-
-
-@njit(**_JIT)
-def branch_loading(f, t, yr, yi, rate_f, rate_t, vr, vi, out):  # type: ignore[no-untyped-def]
-    """Write the larger of both ends' currents in percent of their ratings."""
-    for b in range(f.shape[0]):
-        x, z = f[b], t[b]
-        r0, r1, r2, r3 = yr[0, b], yr[1, b], yr[2, b], yr[3, b]
-        i0, i1, i2, i3 = yi[0, b], yi[1, b], yi[2, b], yi[3, b]
-        m, n = 1e4 / (rate_f[b] * rate_f[b]), 1e4 / (rate_t[b] * rate_t[b])
-        for j in range(vr.shape[1]):
-            a, c, d, e = vr[x, j], vi[x, j], vr[z, j], vi[z, j]
-            fr, fi = r0 * a - i0 * c + r1 * d - i1 * e, r0 * c + i0 * a + r1 * e + i1 * d
-            tr, ti = r2 * a - i2 * c + r3 * d - i3 * e, r2 * c + i2 * a + r3 * e + i3 * d
-            u, w = (fr * fr + fi * fi) * m, (tr * tr + ti * ti) * n
-            out[b, j] = np.sqrt(u if u > w else w)
