@@ -150,3 +150,87 @@ def test_snapshot_of_a_region(benchmark: Any) -> None:
     network.advance(20_000_000)
     state = benchmark(network.get_state)
     assert np.isclose(state["now_ns"], 20_000_000)
+
+
+class Answering(Host):
+    """Answers each message at once."""
+
+    ports = Ports(hears=("mail",), tells=("outbox",))
+
+    def step(self, now_ms: int, inputs: Inputs) -> Step:
+        mail = items(inputs, "mail")
+        self.heard += len(mail)
+        out = [Message(m.receiver, m.sender, "command", sent_ms=now_ms, size_bytes=85, ttl_ms=60_000) for m in mail]
+        return Step(next_tick(now_ms, 900_000), {"outbox": out} if out else {})
+
+
+def many(count: int = 10_000) -> Network:
+    """Devices under 48 substations and one control centre, on links that nothing congests."""
+    places = [Place("dms", "dms")]
+    places += [Place(f"primary_{i}", "primary", "dms") for i in range(48)]
+    places += [Place(f"sub_{i}", "substation", f"primary_{i % 48}") for i in range(count)]
+    return build_network([Rule("substation", "parent", "lte450"), Rule("primary", "parent", "fibre")], places, seed=1)
+
+
+def test_ten_thousand_devices_every_4_s_with_replies(benchmark: Any) -> None:
+    pairs, span_ms = [(f"sub_{i}", "dms") for i in range(10_000)], 40_000
+    host, network = Answering(), many()
+    comms = CommsSimulator(
+        network, ["control", "field"], lambda m: "control" if m.receiver == "dms" else "field", slot_ms=100
+    )
+    field = Host()
+
+    def run() -> int:
+        with Harness() as world:
+            world.add("meters", Meters([(4000, pairs)]))
+            world.add("comms", comms)
+            world.add("host", host)
+            world.add("field", field)
+            world.connect("meters", "outbox", "comms", shifted=True)
+            world.connect("host", "outbox", "comms", shifted=True)
+            world.connect("comms", "control", "host", "mail")
+            world.connect("comms", "field", "field", "mail")
+            world.run(span_ms)
+        return field.heard
+
+    heard = benchmark.pedantic(run, rounds=1)
+    assert heard > 0.99 * 10 * 10_000
+    benchmark.extra_info["times_real_time"] = span_ms / 1000 / benchmark.stats["min"]
+
+
+def test_ten_thousand_devices_as_arrays(benchmark: Any) -> None:
+    network = SampledNetwork(many())
+    src = np.array([network.index[f"sub_{i}"] for i in range(10_000)])
+    dst, size = np.full(10_000, network.index["dms"]), np.full(10_000, 85)
+    network.carry(src, dst, np.zeros(10_000, np.int64), size, "telemetry")
+
+    def run() -> int:
+        heard = 0
+        for k in range(5):
+            arrived, _ = network.carry(src, dst, np.full(10_000, k * 4_000_000_000), size, "telemetry")
+            heard += int(np.isfinite(arrived).sum())
+            network.drain_log()
+        return heard
+
+    heard = benchmark.pedantic(run, rounds=1)
+    assert heard > 0.99 * 50_000
+    benchmark.extra_info["messages_per_s"] = heard / benchmark.stats["min"]
+
+
+@pytest.mark.parametrize("mode", ["exact", "sampled"])
+def test_ten_thousand_devices_one_way(benchmark: Any, mode: str) -> None:
+    network: Any = many() if mode == "exact" else SampledNetwork(many())
+    mail = [Message(f"sub_{i}", "dms", "telemetry", size_bytes=85) for i in range(10_000)]
+
+    def run() -> int:
+        heard = 0
+        for k in range(5):
+            for message in mail:
+                network.send(message, k * 4_000_000_000)
+            heard += len(network.advance((k + 1) * 4_000_000_000 - 1))
+            network.drain_log()
+        return heard
+
+    heard = benchmark.pedantic(run, rounds=1)
+    assert heard > 0.99 * 50_000
+    benchmark.extra_info["messages_per_s"] = heard / benchmark.stats["min"]

@@ -17,7 +17,7 @@ from sims.der.simulator import DerSimulator
 FEEDERS, NODES, STEP_MS = 64, 50, 900_000
 SHARES = Shares(
     pv_mw_per_mw_load=1.0, wind_mw_per_mw_load=0.2, counts={"wind": 2}, storage_mw_per_mw_pv=0.5, ev_per_mw_load=28,
-    heatpump_mw_per_mw_load=0.2, v2g_share=0.3, strategy="controlled", load_scaling=1.5,
+    heatpump_mw_per_mw_load=0.2, flexible_mw_per_mw_load=0.1, v2g_share=0.3, strategy="controlled", load_scaling=1.5,
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -102,10 +103,26 @@ class Harness:
         ModelError
             A simulator failed, or stopped before the end without saying so.
         """
-        self._world.run(until=until_ms, print_progress=False)
+        with _rarely_collecting():
+            self._world.run(until=until_ms, print_progress=False)
         for sid, runner in self._world.compile(use_cache=True).items():
             reached = runner.progress.time.time
             if reached < until_ms:
                 raise ModelError(sid, reached, f"stopped before the end at {until_ms / 1000:.0f} s")
 
 
+@contextmanager
+def _rarely_collecting() -> Iterator[None]:
+    """Let the garbage collector leave out what is there already, and look less often at what comes.
+
+    A run keeps some hundred thousand long-lived objects and makes few cycles; at Python's defaults the
+    collector takes an eighth of the time of a run with many messages.
+    """
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

@@ -1,8 +1,8 @@
-"""The feeders of one DSO as a few batches of equal topology, solved together."""
+"""The feeders of one DSO: one power flow over all of them, and their switch states."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from sims.distribution.switching import SwitchState
 from sims.grid.compiled import CompiledNet
 from sims.grid.curve import Curve
 from sims.grid.fleet import FleetPowerFlow
+from sims.grid.forest import Forest, starts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -19,6 +20,8 @@ Complexes = NDArray[np.complex128]
 
 
 HIGH_VOLTAGE_KV = 60.0
+ASIDE_PU = 1e-4
+"""Step by which the response of a feeder that is solved alone is found."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +35,21 @@ class Feeder:
 
 
 @dataclass(frozen=True)
-class _Batch:
-    """Feeders of one grid: engine, member feeders, and where their nodes, branches and taps stand."""
+class Drawn:
+    """What each interface gives [MVA], and how that follows its voltage [1/pu] and the frequency [1/Hz]."""
 
-    members: Ints
-    engine: FleetPowerFlow
-    nodes: Ints
-    branches: Ints
-    taps: Ints
+    s_mva: Complexes
+    per_pu: Complexes
+    per_hz: Complexes
 
 
 class Feeders:
     """Power flow of all feeders of a DSO, with their results as flat arrays.
 
     Nodes, branches and tap changers are numbered feeder by feeder: feeder f's nodes are
-    ``node_start[f] : node_start[f + 1]``, and likewise for branches and regulated transformers.
+    ``node_start[f] : node_start[f + 1]``, and likewise for branches and regulated transformers. Radial
+    feeders are solved together; one that switching has meshed, or that is not found so, is solved alone by
+    `FleetPowerFlow`, which knows meshed grids and further ways to a solution.
 
     Parameters
     ----------
@@ -59,82 +62,123 @@ class Feeders:
         self.feeders = tuple(feeders)
         self.curves = tuple(curves)
         self.interface = np.array([f.interface for f in feeders], np.int64)
-        self.node_start = _starts([f.grid.n_nodes for f in feeders])
-        self.branch_start = _starts([f.grid.n_branches for f in feeders])
+        self.forest = Forest([f.grid for f in feeders], curves)
+        self.node_start, self.branch_start = self.forest.node_start, self.forest.branch_start
         self.regulated = [regulated_transformers(f.grid) for f in feeders]
-        self.tap_start = _starts([len(r) for r in self.regulated])
+        self.tap_start = starts([len(r) for r in self.regulated])
         self.states = [SwitchState(f.grid) for f in feeders]
-        self.v = np.ones(self.node_start[-1], np.complex128)
-        self.live = np.ones(self.node_start[-1], bool)
-        self.loading_percent = np.zeros(self.branch_start[-1])
-        self.flow_mva = np.zeros(self.branch_start[-1], np.complex128)
-        self.slack_mva = np.zeros(len(feeders), np.complex128)
-        self.loss_mw = np.zeros(len(feeders))
         self.converged = np.ones(len(feeders), bool)
-        by_grid: dict[int, list[int]] = {}
-        for f, feeder in enumerate(self.feeders):
-            by_grid.setdefault(id(feeder.grid), []).append(f)
-        self._batches = [self._batch(np.array(members, np.int64)) for members in by_grid.values()]
+        self._alone: dict[int, FleetPowerFlow] = {}
+        self._lowest = np.concatenate([
+            [int(f.grid.taps[t].positions[0]) for t in own] for f, own in zip(feeders, self.regulated, strict=True)
+        ]).astype(np.int64)
+        self._pos: Ints | None = None
 
-    def _batch(self, members: Ints) -> _Batch:
-        grid, regulated = self.feeders[members[0]].grid, self.regulated[members[0]]
-        return _Batch(
-            members, FleetPowerFlow(grid, len(members)),
-            self.node_start[members] + np.arange(grid.n_nodes)[:, None],
-            self.branch_start[members] + np.arange(grid.n_branches)[:, None],
-            self.tap_start[members] + np.arange(len(regulated))[:, None],
-        )
+    @property
+    def v(self) -> Complexes:
+        """Voltages [flat node, pu], 0 on dark nodes."""
+        return self.forest.v
+
+    @property
+    def live(self) -> NDArray[np.bool_]:
+        """Which nodes are supplied [flat node]."""
+        return self.forest.live
+
+    @property
+    def slack_mva(self) -> Complexes:
+        """What flows into each feeder [MVA]."""
+        return self.forest.power_mva
+
+    @property
+    def flow_mva(self) -> Complexes:
+        """Power at the from end of each branch [flat branch, MVA]; see `collect`."""
+        return self.forest.flow_mva
+
+    @property
+    def loading_percent(self) -> Floats:
+        """Loading of each branch [flat branch]; see `collect`."""
+        return self.forest.loading_percent
+
+    @property
+    def loss_mw(self) -> Floats:
+        """Losses of each feeder [MW]; see `collect`."""
+        return self.forest.loss_mw
 
     def switch(self, feeder: int) -> None:
         """Let the power flow follow the switch state of one feeder."""
         variant = self.states[feeder].variant()
-        for batch in self._batches:
-            at = np.flatnonzero(batch.members == feeder)
-            if at.size:
-                batch.engine.set_variant(int(at[0]), variant)
-        self.live[self.node_start[feeder] : self.node_start[feeder + 1]] = variant.live
+        if variant is not self.forest.nets[feeder]:
+            self.forest.set_variant(feeder, variant)
+            self._alone.pop(feeder, None)
 
-    def inject(
-        self, p_mw: Floats, q_mvar: Floats, pu_mw: Mapping[int, Floats], qu_mvar: Mapping[int, Floats]
-    ) -> None:
-        """Set nodal injections [flat node], and by curve the amplitudes that follow the voltage."""
-        used = sorted({*pu_mw, *qu_mvar})
-        none = np.zeros_like(p_mw)
-        for batch in self._batches:
-            batch.engine.set_injection(p_mw[batch.nodes], q_mvar[batch.nodes])
-            shape = (len(used), *batch.nodes.shape)
-            amplitudes = [
-                np.array([given.get(k, none)[batch.nodes] for k in used]).reshape(shape) for given in (pu_mw, qu_mvar)
-            ]
-            batch.engine.set_curves([self.curves[k] for k in used], *amplitudes)
+    def inject(self, p_mw: Floats, q_mvar: Floats, pu_mw: Floats, qu_mvar: Floats, pf_mw_per_hz: Floats) -> None:
+        """Set nodal injections, amplitudes that follow the voltage, and the present slope over frequency.
+
+        Parameters
+        ----------
+        p_mw, q_mvar, pf_mw_per_hz : arrays [flat node]
+        pu_mw, qu_mvar : arrays [flat node, curve]
+        """
+        self.forest.inject(p_mw, q_mvar, pu_mw, qu_mvar, pf_mw_per_hz)
 
     def set_taps(self, pos: Ints) -> None:
         """Set the positions of all regulated transformers [flat]."""
-        for batch in self._batches:
-            for row, trafo in enumerate(self.regulated[int(batch.members[0])]):
-                batch.engine.set_tap(int(trafo), pos[batch.taps[row]])
+        if self._pos is not None:
+            moved = np.flatnonzero(pos != self._pos)
+            feeders = np.unique(np.searchsorted(self.tap_start, moved, side="right") - 1)
+        else:
+            feeders = np.arange(len(self.feeders))
+        self._pos = pos.copy()
+        for f in feeders.tolist():
+            at = slice(int(self.tap_start[f]), int(self.tap_start[f + 1]))
+            slots = self.forest.slots[f].copy()
+            slots[self.regulated[f]] = pos[at] - self._lowest[at]
+            self.forest.set_taps(f, slots)
 
-    def solve(self, v_interface: Complexes) -> Complexes:
-        """Solve every feeder at the interfaces' voltages; return what each interface gives [MVA]."""
-        for batch in self._batches:
-            engine, at = batch.engine, batch.members
-            engine.set_slack(v_interface[self.interface[at]])
-            self.converged[at] = engine.solve()
-            self.v[batch.nodes] = engine.v
-            p_mw, q_mvar = engine.slack_pq()
-            self.slack_mva[at] = p_mw + 1j * q_mvar
-        drawn = np.zeros(v_interface.size, np.complex128)
-        np.add.at(drawn, self.interface, self.slack_mva)
-        return drawn
+    def solve(self, v_interface: Complexes, dhz: float = 0.0) -> Drawn:
+        """Solve every feeder at the interfaces' voltages; return what each interface gives.
+
+        `dhz` is the change of frequency since the last solution [Hz], if any is known.
+        """
+        forest, v = self.forest, v_interface[self.interface]
+        self.converged = forest.solve(v, dhz)
+        if not self.converged.all():
+            for f in np.flatnonzero(~self.converged).tolist():
+                self.converged[f] = self._solve_alone(f, complex(v[f]))
+        out = np.zeros((3, v_interface.size), np.complex128)
+        for row, values in zip(out, (forest.power_mva, forest.per_pu_mva, forest.per_hz_mva), strict=True):
+            np.add.at(row, self.interface, values)
+        return Drawn(*out)
+
+    def _solve_alone(self, f: int, v: complex) -> bool:
+        """Solve one feeder by itself, first a little beside `v` for its response, then at it."""
+        forest, at = self.forest, slice(int(self.node_start[f]), int(self.node_start[f + 1]))
+        engine = self._alone.get(f)
+        if engine is None:
+            engine = self._alone[f] = FleetPowerFlow(self.feeders[f].grid)
+            engine.set_variant(0, forest.nets[f])
+        for row, slot in enumerate(forest.slots[f].tolist()):
+            engine.set_tap(row, slot + int(self.feeders[f].grid.taps[row].positions[0]))
+        p, q, pu, qu, pf = (values[at] for values in forest.given)
+        engine.set_injection(p, q)
+        engine.set_curves(self.curves, pu.T[:, :, None], qu.T[:, :, None])
+        engine.set_slack(v * (1 + ASIDE_PU / abs(v)))
+        engine.solve()
+        beside = complex(engine.slack_p_mw[0], engine.slack_q_mvar[0])
+        engine.set_slack(v)
+        found = bool(engine.solve()[0])
+        if found:
+            forest.adopt(f, engine.v[:, 0])
+        else:
+            forest.v[at] = engine.v[:, 0]
+        forest.power_mva[f] = complex(engine.slack_p_mw[0], engine.slack_q_mvar[0])
+        forest.per_pu_mva[f] = (beside - forest.power_mva[f]) / ASIDE_PU
+        forest.per_hz_mva[f] = -pf[forest.live[at]].sum()
+        return found
 
     def collect(self) -> None:
         """Work out flows, loadings and losses of the last solution."""
-        for batch in self._batches:
-            p_mw, q_mvar, loading, loss = batch.engine.readings()
-            self.loading_percent[batch.branches] = loading
-            self.flow_mva.real[batch.branches] = p_mw
-            self.flow_mva.imag[batch.branches] = q_mvar
-            self.loss_mw[batch.members] = loss
+        self.forest.read()
 
 
 def regulated_transformers(grid: CompiledNet) -> Ints:
@@ -144,7 +188,3 @@ def regulated_transformers(grid: CompiledNet) -> Ints:
         if len(tap.positions) > 1 and grid.vn_kv[tap.hv_node] > HIGH_VOLTAGE_KV
     ]
     return np.array(high, np.int64)
-
-
-def _starts(sizes: Sequence[int]) -> Ints:
-    return np.concatenate([[0], np.cumsum(np.array(sizes, np.int64))]).astype(np.int64)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,84 +17,13 @@ from numpy.typing import NDArray
 from sims.core.clock import next_tick
 from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
-from sims.distribution.feeders import Feeders
-from sims.grid.compiled import CompiledNet
+from sims.distribution.meter_plan import FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.stations import SECONDARY_VALUES, AreaStations, PrimaryStations, SecondaryStations
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FRAME_BYTES, VALUE_BYTES = 40, 27
-HIGH_VOLTAGE_KV = 60.0
-
-
-@dataclass(frozen=True)
-class AreaPoint:
-    """What an area agent measures where it stands: its node and the lines to neighbouring areas."""
-
-    agent: str
-    node: int
-    line: Ints
-    row: Ints
-    sign: Floats
-    neighbour: Ints
-
-
-@dataclass(frozen=True)
-class FeederPoints:
-    """Meters of one feeder, with the receivers of their frames; empty receivers send nothing.
-
-    `gateways` and `secondary_to` have one entry per node, empty where no substation reports.
-    """
-
-    feeder: int
-    primary_to: tuple[str, ...]
-    gateways: tuple[str, ...]
-    secondary_to: tuple[str, ...]
-    areas: tuple[AreaPoint, ...] = ()
-    fault_to: str = ""
-    crew: str = ""
-
-
-@dataclass(frozen=True)
-class MeterPlan:
-    """The meters of one DSO: where they stand and how often and how well they measure."""
-
-    dso: str
-    feeders: Feeders
-    points: Sequence[FeederPoints]
-    primary_ms: int
-    secondary_ms: int
-    v_class_percent: float
-    p_class_percent: float
-
-
-@dataclass(frozen=True)
-class TransmissionPlan:
-    """Receivers of the interfaces' and the ties' frames; `own` ones stand where they are measured."""
-
-    interfaces: tuple[str, ...]
-    interface_to: tuple[tuple[str, ...], ...]
-    interface_own: tuple[str, ...]
-    tie_to: Sequence[tuple[str, int]] = field(default_factory=tuple)
-    tso: str = "tso"
-
-
-@dataclass(frozen=True)
-class HeadLines:
-    """The lines that leave the busbars of a primary substation: pandapower indices and branch rows."""
-
-    line: Ints
-    row: Ints
-
-
-def head_lines(grid: CompiledNet) -> HeadLines:
-    """Return the lines in service at the medium-voltage busbars of `grid`, whose breakers stand there."""
-    busbars = np.unique([grid.rep[tap.lv_node] for tap in grid.taps if grid.vn_kv[tap.hv_node] > HIGH_VOLTAGE_KV])
-    near = np.isin(grid.rep[grid.branch_from], busbars) | np.isin(grid.rep[grid.branch_to], busbars)
-    row = np.flatnonzero(near & (grid.branch_kind == "line") & grid.joined).astype(np.int64)
-    line = grid.branch_element[row].astype(np.int64)
-    line.flags.writeable = row.flags.writeable = False
-    return HeadLines(line, row)
 
 
 class Metering:
@@ -118,16 +46,11 @@ class Metering:
         self._step_ms = step_ms
         self._rng = {
             (plan.dso, purpose): np.random.default_rng([seed, zlib.crc32(plan.dso.encode()), zlib.crc32(purpose)])
-            for plan in plans for purpose in (b"primary", b"secondary", b"own")
+            for plan in plans for purpose in (b"primary", b"secondary", b"own", b"der")
         }
-        self._trafos = {
-            plan.dso: [
-                np.array([int(f.grid.taps[t].branches[0]) for t in regulated], np.int64)
-                for f, regulated in zip(plan.feeders.feeders, plan.feeders.regulated, strict=True)
-            ]
-            for plan in plans
-        }
-        self._heads = {plan.dso: [head_lines(f.grid) for f in plan.feeders.feeders] for plan in plans}
+        self._primaries = {plan.dso: PrimaryStations(plan) for plan in plans}
+        self._secondaries = {plan.dso: SecondaryStations(plan) for plan in plans}
+        self._areas = {plan.dso: AreaStations(plan) for plan in plans}
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Report what is due at this instant."""
@@ -141,6 +64,8 @@ class Metering:
                     own += self._own(plan, state, now_ms)
                 if now_ms % plan.secondary_ms == 0:
                     frames += self._secondary(plan, state, now_ms)
+                if plan.der_to and now_ms % plan.der_ms == 0:
+                    frames += self._der(plan, state, now_ms)
             for fault in items(inputs, "faults"):
                 frames += self._fault_frames(fault, now_ms)
             self._interfaces(inputs, now_ms, frames, own)
@@ -152,84 +77,62 @@ class Metering:
 
     def _primary(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
         """Return one frame per primary substation: busbar voltage, power, position of each transformer."""
-        feeders, out = plan.feeders, []
-        noise = self._noise(plan, b"primary", (3, int(feeders.tap_start[-1])))
-        for point in plan.points:
-            f = point.feeder
-            if not point.primary_to:
-                continue
-            feeder = feeders.feeders[f]
-            taps = slice(int(feeders.tap_start[f]), int(feeders.tap_start[f + 1]))
-            first = int(feeders.branch_start[f])
-            rows = self._trafos[plan.dso][f] + first
-            nodes = int(feeders.node_start[f]) + feeder.grid.branch_to[self._trafos[plan.dso][f]]
-            heads = self._heads[plan.dso][f]
-            v = np.nan_to_num(state["v_pu"][nodes]) * (1 + plan.v_class_percent * noise[0, taps])
-            p = state["flow_p_mw"][rows] * (1 + plan.p_class_percent * noise[1, taps])
-            q = state["flow_q_mvar"][rows] * (1 + plan.p_class_percent * noise[2, taps])
-            values = {
-                "v_pu": v, "p_mw": p, "q_mvar": q, "tap_pos": state["tap_pos"][taps].astype(float),
-                "v_set_pu": state["v_set_pu"][taps], "loading_percent": state["loading_percent"][rows],
-                "head_line": heads.line,
-                "line_loading_percent": np.nan_to_num(state["loading_percent"][first + heads.row]),
-            }
-            out += [_frame(feeder.name, to, "primary", values, now_ms) for to in point.primary_to]
-        return out
+        stations = self._primaries[plan.dso]
+        noise = self._noise(plan, b"primary", (3, stations.transformers))
+        size = [FRAME_BYTES + VALUE_BYTES * values for values in stations.values]
+        return [
+            Message(stations.name[k], to, "primary", values, now_ms, size[k])
+            for k, values in enumerate(stations.read(state, noise))
+            for to in stations.to[k]
+        ]
 
     def _secondary(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
-        """Return one frame per secondary substation."""
-        feeders, out = plan.feeders, []
-        noise = self._noise(plan, b"secondary", (3, int(feeders.node_start[-1])))
-        v = state["v_pu"] * (1 + plan.v_class_percent * noise[0])
-        p = state["p_node_mw"] * (1 + plan.p_class_percent * noise[1])
-        q = state["q_node_mvar"] * (1 + plan.p_class_percent * noise[2])
-        finite = np.isfinite(v).tolist()
-        columns = [x.tolist() for x in (v, p, q, state["der_avail_mw"], state["der_mw"])]
-        names = ("node", "v_pu", "p_mw", "q_mvar", "der_avail_mw", "der_mw")
-        size = FRAME_BYTES + VALUE_BYTES * len(names)
-        for point in plan.points:
-            start = int(feeders.node_start[point.feeder])
-            for node, (gateway, to) in enumerate(zip(point.gateways, point.secondary_to, strict=True)):
-                at = start + node
-                if to and finite[at]:
-                    a, b, c, d, e = columns
-                    values = dict(zip(names, (node, a[at], b[at], c[at], d[at], e[at]), strict=True))
-                    out.append(Message(gateway, to, "secondary", values, now_ms, size))
-        return out
+        """Return one frame per node with a secondary substation that reports."""
+        noise = self._noise(plan, b"secondary", (3, int(plan.feeders.node_start[-1])))
+        size = FRAME_BYTES + VALUE_BYTES * SECONDARY_VALUES
+        return [
+            Message(sender, to, "secondary", values, now_ms, size)
+            for sender, to, values in self._secondaries[plan.dso].read(state, noise)
+        ]
 
     def _own(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
         """Return what each area agent measures where it stands."""
-        feeders, out = plan.feeders, []
-        noise = self._noise(plan, b"own", (3, sum(len(p.areas) for p in plan.points)))
-        k = 0
-        for point in plan.points:
-            nodes, branches = int(feeders.node_start[point.feeder]), int(feeders.branch_start[point.feeder])
-            for area in point.areas:
-                at = nodes + area.node
-                if np.isfinite(state["v_pu"][at]):
-                    values = {
-                        "node": area.node,
-                        "v_pu": float(state["v_pu"][at] * (1 + plan.v_class_percent * noise[0, k])),
-                        "p_mw": float(state["p_node_mw"][at] * (1 + plan.p_class_percent * noise[1, k])),
-                        "q_mvar": float(state["q_node_mvar"][at] * (1 + plan.p_class_percent * noise[2, k])),
-                        "boundary_line": area.line, "neighbour_area": area.neighbour,
-                        "boundary_p_mw": state["flow_p_mw"][branches + area.row] * area.sign,
-                        "boundary_q_mvar": state["flow_q_mvar"][branches + area.row] * area.sign,
-                    }
-                    out.append(_frame(area.agent, area.agent, "own", values, now_ms))
-                k += 1
-        return out
+        areas = self._areas[plan.dso]
+        noise = self._noise(plan, b"own", (3, len(areas.agent)))
+        return [
+            Message(agent, agent, "own", values, now_ms, FRAME_BYTES + VALUE_BYTES * count)
+            for agent, count, values in zip(areas.agent, areas.values, areas.read(state, noise), strict=True)
+            if values is not None
+        ]
+
+    def _der(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
+        """Return what all DER of each feeder give and could give, to whoever subscribed to it."""
+        feeders = plan.feeders
+        noise = 1 + plan.p_class_percent * self._noise(plan, b"der", (2, len(feeders.feeders)))
+        first = feeders.node_start[:-1]
+        given, could = (
+            (np.add.reduceat(np.nan_to_num(state[port]), first) * error).tolist()
+            for port, error in zip(("der_mw", "der_avail_mw"), noise, strict=True)
+        )
+        return [
+            _frame(feeder.name, to, "der", {"der_mw": given[f], "der_avail_mw": could[f]}, now_ms)
+            for f, feeder in enumerate(feeders.feeders) for to in plan.der_to
+        ]
 
     def _interfaces(self, inputs: Inputs, now_ms: int, frames: list[Message], own: list[Message]) -> None:
         """Report interfaces to their receivers, and the ties to the TSO and whoever balances a cell."""
         plan = self._transmission
         state = next(iter(inputs["interface"].values()))
         cell = next(iter(inputs["cell"].values()))
-        for i, name in enumerate(plan.interfaces):
-            values = {key: float(column[i]) for key, column in state.items()}
-            frames += [_frame(name, to, "interface", values, now_ms) for to in plan.interface_to[i]]
-            if plan.interface_own[i]:
-                own.append(_frame(name, plan.interface_own[i], "interface", values, now_ms))
+        columns = [np.asarray(column, dtype=np.float64).tolist() for column in state.values()]
+        size = FRAME_BYTES + VALUE_BYTES * len(columns)
+        for name, row, receivers, site in zip(
+            plan.interfaces, zip(*columns, strict=True), plan.interface_to, plan.interface_own, strict=True
+        ):
+            values = dict(zip(state, row, strict=True))
+            frames += [Message(name, to, "interface", values, now_ms, size) for to in receivers]
+            if site:
+                own.append(Message(name, site, "interface", values, now_ms, size))
         keys = ("f_hz", "p_tie_mw", "p_sched_mw")
         every = {"cell": np.arange(len(cell["f_hz"])), **{key: cell[key] for key in keys}}
         own.append(_frame(plan.tso, plan.tso, "tie", every, now_ms))

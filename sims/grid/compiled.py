@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sims.core.errors import GridError
-from sims.grid import translation
 from sims.grid.parts import BoolArray, ComplexArray, Elements, FloatArray, IntArray, Switches, TapTable
-from sims.grid.sanitise import check, sanitised
-from sims.grid.supply import trace
+from sims.grid.supply import dead_ends, trace
 
 __all__ = ["CompiledNet", "Elements", "Switches", "TapTable"]
 
@@ -77,8 +76,8 @@ class CompiledNet:
         Live nodes from the roots outwards, each electrical node once.
     parent, parent_branch : ndarray of int [node]
         Towards the root; -1 where there is none and everywhere in a meshed grid.
-    net : pandapowerNet
-        Lean copy for export.
+    origin : callable
+        Gives the pandapower net behind the arrays, which only exports and reactive limits ask for.
     """
 
     name: str
@@ -119,7 +118,7 @@ class CompiledNet:
     order: IntArray
     parent: IntArray
     parent_branch: IntArray
-    net: Any
+    origin: Callable[[], Any]
 
     @classmethod
     def from_net(
@@ -145,6 +144,9 @@ class CompiledNet:
         GridError
             Missing slack, island without slack, NaN parameter, unknown bus, unsupported element.
         """
+        from sims.grid import translation  # with it comes pandapower, which a grid kept as arrays does without
+        from sims.grid.sanitise import check, sanitised
+
         name = str(name or net.get("name") or "net")
         check(net, name)
         lean = sanitised(net)
@@ -183,7 +185,7 @@ class CompiledNet:
             switch_closed=table.closed.copy(),
             taps=translation.tap_tables(full, built, bus_node),
             node_in_service=in_service, rep=none, live=none.astype(bool), joined=none.astype(bool),
-            radial=False, order=none, parent=none, parent_branch=none, net=lean, **built,
+            radial=False, order=none, parent=none, parent_branch=none, origin=lambda: lean, **built,
         ).switched(table.closed, on)
         if not allow_dark:
             _refuse_islands(compiled)
@@ -215,13 +217,18 @@ class CompiledNet:
         )
         from_closed &= supply.live[self.branch_from]
         to_closed &= supply.live[self.branch_to]
-        y = translation.dead_ends(self.y_raw, from_closed, to_closed)
+        y = dead_ends(self.y_raw, from_closed, to_closed)
         return replace(
             self, y_ff=y[0], y_ft=y[1], y_tf=y[2], y_tt=y[3], switch_closed=closed.copy(),
             branch_in_service=in_service.copy(), rep=supply.rep, live=supply.live, joined=supply.joined,
             radial=supply.radial, order=supply.order, parent=supply.parent,
             parent_branch=supply.parent_branch,
         )
+
+    @property
+    def net(self) -> Any:
+        """The lean pandapower net behind the arrays; do not change it (deep-copy first)."""
+        return self.origin()
 
     @property
     def n_nodes(self) -> int:

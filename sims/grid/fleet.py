@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from sims.core.errors import GridError
-from sims.grid import reference
 from sims.grid.compiled import CompiledNet
 from sims.grid.curve import Curve
 from sims.grid.element_inputs import ElementInputs
@@ -244,6 +243,8 @@ class FleetPowerFlow:
         if inj.has_curves or self._shares is not None or self._zip is not None:
             return
         for j in np.nonzero(~self.converged)[0][: self.max_fallbacks]:
+            from sims.grid import reference  # pandapower itself: only where it is asked
+
             v = reference.solved_voltages(self._variant[j], self.export(int(j)))
             if v is not None:
                 self._vr[:, j], self._vi[:, j] = v.real, v.imag
@@ -344,4 +345,6 @@ class FleetPowerFlow:
         bad = ~np.isfinite(p[:, feeder])
         p[bad, feeder] = self._p[bad, feeder] * self.compiled.base_mva
         q[bad, feeder] = self._q[bad, feeder] * self.compiled.base_mva
+        from sims.grid import reference
+
         return reference.export(self._variant[feeder], p[:, feeder], q[:, feeder], self._slack[:, feeder], taps)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from typing import Any
+
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 
 from sims.core.errors import GridError, nearest
@@ -25,16 +27,21 @@ class Generators:
     """
 
     def __init__(self, compiled: CompiledNet) -> None:
-        group, table = compiled.elements["gen"], compiled.net.gen
+        group = compiled.elements["gen"]
+        self._compiled = compiled
         self._name, self._node, self._scaling = compiled.name, group.node, group.scaling
         self.on: BoolArray = group.in_service.copy()
         self.p_mw: FloatArray = group.p_mw.copy()
         self.vm_pu: FloatArray = group.vm_pu.copy()
-        low, high = (table[c].to_numpy(float) if c in table else np.full(len(group), np.nan)
-                     for c in ("min_q_mvar", "max_q_mvar"))
-        self._q_min = np.where(np.isfinite(low), low, -np.inf)
-        self._q_max = np.where(np.isfinite(high), high, np.inf)
         self.held_mvar: dict[int, float] = {}
+
+    @cached_property
+    def _q_limits(self) -> tuple[FloatArray, FloatArray]:
+        """The reactive limits of pandapower's table [Mvar]; infinite where it has none."""
+        table = self._compiled.net.gen
+        low, high = (table[c].to_numpy(float) if c in table else np.full(len(table), np.nan)
+                     for c in ("min_q_mvar", "max_q_mvar"))
+        return np.where(np.isfinite(low), low, -np.inf), np.where(np.isfinite(high), high, np.inf)
 
     def set(self, field: str, values: ArrayLike) -> None:
         """Write `p_mw` or `vm_pu` of all generators, or one value for all."""
@@ -71,7 +78,7 @@ class Generators:
         """Take what `write` puts into a generator table off the nodal injections `s` again."""
         np.add.at(s, self._node, -np.where(self._free, self.p_mw, 0.0))
 
-    def write(self, table: pd.DataFrame, roots: IntArray) -> None:
+    def write(self, table: Any, roots: IntArray) -> None:
         """Write dispatch and set-points to a pandapower generator table; those at limits go out of service."""
         table["in_service"] = self._free
         table["scaling"] = 1.0
@@ -91,8 +98,8 @@ class Generators:
 
     def hold_limits(self, net: CompiledNet, q_mvar: FloatArray) -> bool:
         """Put those beyond their limits on the limit; returns whether there were any."""
-        free = self.holding(net)
-        over, under = free & (q_mvar > self._q_max), free & (q_mvar < self._q_min)
+        free, (low, high) = self.holding(net), self._q_limits
+        over, under = free & (q_mvar > high), free & (q_mvar < low)
         for row in np.nonzero(over | under)[0]:
-            self.held_mvar[int(row)] = float(self._q_max[row] if over[row] else self._q_min[row])
+            self.held_mvar[int(row)] = float(high[row] if over[row] else low[row])
         return bool((over | under).any())

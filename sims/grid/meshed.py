@@ -9,7 +9,6 @@ from lightsim2grid.algorithm import NRSing_KLU
 from numpy.typing import ArrayLike
 
 from sims.core.errors import GridError
-from sims.grid import reference
 from sims.grid.compiled import CompiledNet
 from sims.grid.element_inputs import ElementInputs
 from sims.grid.flows import FlowReader, Flows
@@ -65,6 +64,7 @@ class MeshedPowerFlow:
         self._solver.reset()
         self._started, self._stale, self._sorted, self._fixed = False, True, None, None
         self._joined = not np.array_equal(self._net.rep, np.arange(self.n_nodes))
+        self._heads = np.unique(self._net.rep[self._net.roots])
 
     # ------------------------------------------------------------------ inputs
 
@@ -216,23 +216,23 @@ class MeshedPowerFlow:
         full = np.zeros(net.n_nodes, dtype=np.complex128)
         full[nodal.nodes] = v
         full[root_nodes] = self._roots.v
-        self._v = full[net.rep]
+        self._v = full[net.rep] if self._joined else full
         self._v[~net.live] = 0.0
         return True
 
     def _nodal_power(self, v: ComplexArray) -> ComplexArray:
         """Injection of the solver's nodes [MVA], those of joined nodes summed."""
-        net, nodal = self._net, self._nodal
-        full = np.ones(net.n_nodes)
+        nodes, full = self._nodal.nodes, np.ones(self.n_nodes)
         if self._depends:
-            full[nodal.nodes] = np.abs(v)
-            full = full[net.rep]
-        s = self._power(full)
-        if self._joined:
-            s_node = np.zeros(net.n_nodes, dtype=np.complex128)
-            np.add.at(s_node, net.rep, np.where(net.live, s, 0.0))
-            s = s_node
-        return np.asarray(s[nodal.nodes])
+            full[nodes] = np.abs(v)
+        return np.asarray(self._summed(self._power(full[self._net.rep]))[nodes])
+
+    def _summed(self, s: ComplexArray) -> ComplexArray:
+        """Return `s` [node] with live joined nodes summed onto the one that stands for them."""
+        if not self._joined:
+            return s
+        np.add.at(out := np.zeros(self.n_nodes, np.complex128), self._net.rep, np.where(self._net.live, s, 0.0))
+        return out
 
     @property
     def _depends(self) -> bool:
@@ -248,6 +248,8 @@ class MeshedPowerFlow:
         return more
 
     def _fall_back(self) -> bool:
+        from sims.grid import reference  # pandapower itself: only where it is asked
+
         v = reference.solved_voltages(self._net, self.export())
         if v is not None:
             self._v = v
@@ -321,9 +323,7 @@ class MeshedPowerFlow:
     def root_mva(self) -> ComplexArray:
         """Complex power drawn from each electrical root [MVA], in the order of their nodes."""
         p, q = self._reader.into_grid(*self._read())
-        own = np.zeros(self.n_nodes, dtype=np.complex128)
-        np.add.at(own, self._net.rep, self._power(np.abs(self._v)))
-        return np.asarray(p[:, 0] + 1j * q[:, 0] - own[np.unique(self._net.rep[self._net.roots])])
+        return np.asarray(p[:, 0] + 1j * q[:, 0] - self._summed(self._power(np.abs(self._v)))[self._heads])
 
     @property
     def gen_q_mvar(self) -> FloatArray:
@@ -343,6 +343,8 @@ class MeshedPowerFlow:
         s = self._power(np.where(np.isfinite(self._v), np.abs(self._v), 1.0)).copy()
         self._gens.take_from(s)
         taps = {i: int(t.positions[0] + self._slots[i]) for i, t in enumerate(net.taps) if len(t.positions) > 1}
+        from sims.grid import reference
+
         out = reference.export(net, s.real, s.imag, self._roots.v, taps)
         self._gens.write(out.gen, net.roots)
         return out

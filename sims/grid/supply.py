@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from sims.grid.parts import BoolArray, IntArray
+from sims.grid.parts import BoolArray, ComplexArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,3 +99,22 @@ def trace(
 
 def _graph(n: int, a: IntArray, b: IntArray) -> coo_matrix:
     return coo_matrix((np.ones(len(a)), (a, b)), shape=(n, n)).tocsr()
+
+
+def dead_ends(y_raw: ComplexArray, from_closed: BoolArray, to_closed: BoolArray) -> ComplexArray:
+    """Return the admittances seen with the open ends eliminated.
+
+    A branch fed at one end keeps its charging and magnetising current: y_ff - y_ft y_tf / y_tt (Kron).
+    """
+    y_ff, y_ft, y_tf, y_tt = y_raw
+    both = from_closed & to_closed
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at_from = np.where(y_tt != 0, y_ff - y_ft * y_tf / y_tt, 0.0)
+        at_to = np.where(y_ff != 0, y_tt - y_ft * y_tf / y_ff, 0.0)
+    zero = np.zeros_like(y_ff)
+    return np.array([
+        np.where(both, y_ff, np.where(from_closed & ~to_closed, at_from, zero)),
+        np.where(both, y_ft, zero),
+        np.where(both, y_tf, zero),
+        np.where(both, y_tt, np.where(to_closed & ~from_closed, at_to, zero)),
+    ])

@@ -15,7 +15,7 @@ from pandapower.pypower.idx_brch import F_BUS, T_BUS
 from pandapower.pypower.idx_bus import BASE_KV, BS, GS, PD, QD
 from pandapower.pypower.makeYbus import branch_vectors
 
-from sims.grid.parts import BoolArray, ComplexArray, Elements, FloatArray, IntArray, Switches, TapTable
+from sims.grid.parts import ComplexArray, Elements, FloatArray, IntArray, Switches, TapTable
 from sims.grid.sanitise import BRANCH_TABLES
 
 _KINDS = (*BRANCH_TABLES, "switch")
@@ -230,22 +230,3 @@ def positions(net: Any, buses: IntArray) -> tuple[FloatArray, FloatArray]:
         if isinstance(text, str) and text:
             lon[node], lat[node] = (float(c) for c in json.loads(text)["coordinates"][:2])
     return lon, lat
-
-
-def dead_ends(y_raw: ComplexArray, from_closed: BoolArray, to_closed: BoolArray) -> ComplexArray:
-    """Return the admittances seen with the open ends eliminated.
-
-    A branch fed at one end keeps its charging and magnetising current: y_ff - y_ft y_tf / y_tt (Kron).
-    """
-    y_ff, y_ft, y_tf, y_tt = y_raw
-    both = from_closed & to_closed
-    with np.errstate(divide="ignore", invalid="ignore"):
-        at_from = np.where(y_tt != 0, y_ff - y_ft * y_tf / y_tt, 0.0)
-        at_to = np.where(y_ff != 0, y_tt - y_ft * y_tf / y_ff, 0.0)
-    zero = np.zeros_like(y_ff)
-    return np.array([
-        np.where(both, y_ff, np.where(from_closed & ~to_closed, at_from, zero)),
-        np.where(both, y_ft, zero),
-        np.where(both, y_tf, zero),
-        np.where(both, y_tt, np.where(to_closed & ~from_closed, at_to, zero)),
-    ])

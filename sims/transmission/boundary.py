@@ -14,10 +14,13 @@ Complexes = NDArray[np.complex128]
 class Boundary:
     """The exchanges of one instant, and a linear expectation between them.
 
-    Within an instant the response to voltage is the secant of the last two exchanges (Broyden's method with
-    a diagonal); it is kept for the next instant, whose first guess is the straight line through the last
-    two. Wrong expectations cost iterations, never accuracy: an instant closes only on an exchange that was
-    expected within the tolerance. `most_per_pu` bounds what is believed of a secant.
+    The distribution grids tell with their power how it follows voltage and frequency, so that the expectation
+    is off by no more than the curvature of what they draw; the first guess of an instant is the straight line
+    through the last two. Where devices stand at a corner of their characteristic the slope on one side may
+    lead to the other and back: from the `patience`-th exchange of an instant on, the secant of the last two
+    (Broyden's method with a diagonal) replaces the slope over voltage, and the steeper side that over
+    frequency. Wrong expectations cost iterations, never accuracy: an instant closes only on an exchange that
+    was expected within the tolerance. `most_per_pu` bounds what is believed of a secant.
     """
 
     least_dv_pu = 2e-6
@@ -26,9 +29,7 @@ class Boundary:
     patience = 3
 
     def __init__(self, count: int) -> None:
-        self.s_mva = np.zeros(count, np.complex128)
-        self.per_pu = np.zeros(count, np.complex128)
-        self.per_hz = np.zeros(count)
+        self.s_mva, self.per_pu, self.per_hz = np.zeros((3, count), np.complex128)
         self._v_pu = np.ones(count)
         self._df_hz = 0.0
         self._settled: list[Complexes] = []
@@ -49,25 +50,25 @@ class Boundary:
         out: Complexes = self.s_mva + self.per_pu * (v_pu - self._v_pu) + self.per_hz * (df_hz - self._df_hz)
         return out
 
-    def take(self, s_mva: Complexes, per_hz: Floats, v_pu: Floats, df_hz: float) -> None:
-        """Take an exchange, which was answered at `v_pu` and `df_hz`; learn from it."""
+    def take(self, s_mva: Complexes, per_pu: Complexes, per_hz: Complexes, v_pu: Floats, df_hz: float) -> None:
+        """Take an exchange with its slopes [MVA/pu, MVA/Hz], which was answered at `v_pu` and `df_hz`."""
         dv, df = v_pu - self._v_pu, df_hz - self._df_hz
-        if self._exchanges >= self.patience:  # at the corner of a droop the steeper side settles
-            per_hz = np.maximum(per_hz, self.per_hz)
-        if self._exchanges and abs(df) < self.most_df_hz:
-            moved = np.abs(dv) > self.least_dv_pu
-            change = s_mva - self.s_mva - per_hz * df
-            secant = np.divide(change, dv, out=self.per_pu.copy(), where=moved)
-            self.per_pu = np.where(np.abs(secant) < self.most_per_pu, secant, self.per_pu)
+        if self._exchanges >= self.patience:
+            per_hz = np.where(per_hz.real > self.per_hz.real, per_hz, self.per_hz)
+            if abs(df) < self.most_df_hz:
+                moved = np.abs(dv) > self.least_dv_pu
+                secant = np.divide(s_mva - self.s_mva - per_hz * df, dv, out=per_pu.copy(), where=moved)
+                per_pu = np.where(np.abs(secant) < self.most_per_pu, secant, per_pu)
         self._exchanges += 1
-        self.s_mva, self.per_hz, self._v_pu, self._df_hz = s_mva.copy(), per_hz.copy(), v_pu.copy(), df_hz
+        self.s_mva, self.per_pu, self.per_hz = s_mva.copy(), per_pu.copy(), per_hz.copy()
+        self._v_pu, self._df_hz = v_pu.copy(), df_hz
 
     def begin_at(self, v_pu: Floats, df_hz: float) -> None:
         """Say at which voltages and deviation the first guess of an instant holds."""
         self._v_pu, self._df_hz = v_pu.copy(), df_hz
 
     def get_state(self) -> dict[str, Any]:
-        """Return the last exchange, what was learnt, and the last two instants."""
+        """Return the last exchange, its slopes, and the last two instants."""
         return {
             "s_mva": self.s_mva.copy(), "per_pu": self.per_pu.copy(), "per_hz": self.per_hz.copy(),
             "v_pu": self._v_pu.copy(), "df_hz": self._df_hz, "settled": [s.copy() for s in self._settled],

@@ -125,6 +125,11 @@ class Dynamics(Readings):
         """What is in service, and what is drawn beyond the case's loads, now; a copy."""
         return copy.deepcopy(self._condition)
 
+    @property
+    def islands(self) -> int:
+        """Number of islands with a machine running."""
+        return int(self._net.count)
+
     def schedule(self, event: Disturbance) -> None:
         """Let `event` happen at its time.
 
@@ -167,6 +172,14 @@ class Dynamics(Readings):
         self._check_shape("dp_mw", dp_mw, len(self.case.machines))
         self._ref[k.P_AUX] = np.asarray(dp_mw, np.float64) / self.case.base_mva
         self._stale = True
+
+    def set_valve_range(self, low_mw: Array, high_mw: Array) -> None:
+        """Keep the turbines of steam machines within these powers [machine], and within their own limits."""
+        m, base = self.case.machines, self.case.base_mva
+        steam, scale, g = m.governor == 1, m["sn_mva"], m.governor_values
+        low, high = np.maximum(low_mw, g["v_min"] * scale) / base, np.minimum(high_mw, g["v_max"] * scale) / base
+        self._par[k.V_MIN] = np.where(steam, low, self._par[k.V_MIN])
+        self._par[k.V_MAX] = np.where(steam, high, self._par[k.V_MAX])
 
     def advance(self, until_ms: int) -> None:
         """Integrate to `until_ms`; events at that very instant come with the next call.

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandapower as pp
 
 from sims.core.errors import GridError, nearest
 from sims.grid.taps import TapData
@@ -52,6 +51,8 @@ def transmission_net(
     GridError
         An interface names a bus that does not exist.
     """
+    import pandapower as pp  # takes seconds to load: only where a net is built
+
     net = pp.create_empty_network(name=case.name, f_hz=case.f0_hz, sn_mva=case.base_mva)
     pp.create_buses(net, case.n_bus, vn_kv=np.asarray(vn_kv), name=[str(b) for b in case.bus_ids])
     for row in range(case.branch_from.size):
@@ -71,6 +72,21 @@ def transmission_net(
     return net
 
 
+def branch_elements(case: MachineCase, vn_kv: Sequence[float]) -> tuple[tuple[str, int], ...]:
+    """Return kind and element number of each branch of `case` in the net that `transmission_net` makes."""
+    counts = {"line": 0, "trafo": 0}
+    found = []
+    for i in range(case.branch_from.size):
+        kind = "line" if _is_line(case, i, vn_kv[int(case.branch_from[i])], vn_kv[int(case.branch_to[i])]) else "trafo"
+        found.append((kind, counts[kind]))
+        counts[kind] += 1
+    return tuple(found)
+
+
+def _is_line(case: MachineCase, i: int, va_kv: float, vb_kv: float) -> bool:
+    return va_kv == vb_kv and float(case.branch["tap"][i]) == 1.0 and float(case.branch["shift_deg"][i]) == 0.0
+
+
 def tap_data(interfaces: Sequence[InterfaceTransformer]) -> TapData:
     """Return the interfaces' tap changers as arrays."""
     return TapData(
@@ -81,10 +97,12 @@ def tap_data(interfaces: Sequence[InterfaceTransformer]) -> TapData:
 
 def _branch(net: Any, case: MachineCase, i: int) -> None:
     """Create branch i: a line, or where it changes the voltage level or has a tap, a transformer."""
+    import pandapower as pp
+
     a, b = int(case.branch_from[i]), int(case.branch_to[i])
     r, x, bc, tap, shift = (float(case.branch[k][i]) for k in ("r_pu", "x_pu", "b_pu", "tap", "shift_deg"))
     va, vb = (float(net.bus.vn_kv.at[n]) for n in (a, b))
-    if va == vb and tap == 1.0 and shift == 0.0:
+    if _is_line(case, i, va, vb):
         z = va**2 / case.base_mva
         pp.create_line_from_parameters(
             net, a, b, 1.0, r * z, x * z, bc / z / (2 * np.pi * case.f0_hz) * 1e9, max_i_ka=99999.0,
@@ -103,6 +121,8 @@ def _branch(net: Any, case: MachineCase, i: int) -> None:
 
 
 def _transformer(net: Any, case: MachineCase, interface: InterfaceTransformer) -> None:
+    import pandapower as pp
+
     if interface.bus not in case.bus_ids:
         near = nearest(str(interface.bus), [str(b) for b in case.bus_ids])
         raise GridError(f"interface {interface.name}: {case.name} has no bus {interface.bus}{near}")

@@ -199,6 +199,8 @@ def growing_modes(rates: Callable[[Array], Array], x: Array, omega0: float) -> l
     jac.reshape(*x.shape, n)[k.DELTA] *= omega0
     moving = np.flatnonzero(np.any(jac != 0, axis=1))
     values, right = np.linalg.eig(jac[np.ix_(moving, moving)])
+    if not (values.real > 1e-6).any():
+        return []
     left = np.linalg.pinv(right)
     share = np.abs(right.T * left)
     found = [(complex(values[i]), int(moving[share[i].argmax()] % x.shape[1])) for i in np.flatnonzero(values.real > 0)]

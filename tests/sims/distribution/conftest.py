@@ -4,7 +4,7 @@ import numpy as np
 import pandapower as pp
 import pytest
 
-from scenarios import catalogue
+from scenarios import nets
 from sims.distribution.feeders import Feeder, Feeders
 from sims.grid.compiled import CompiledNet
 
@@ -14,7 +14,7 @@ def grids():
     """Name -> (pandapower net, the same as arrays)."""
     names = ("cigre_mv", "mv_oberrhein")
     return {
-        n: (catalogue.net(n), CompiledNet.from_net(catalogue.net(n), n, merge_roots=True)) for n in names
+        n: (nets.net(n), CompiledNet.from_net(nets.net(n), n, merge_roots=True)) for n in names
     }
 
 

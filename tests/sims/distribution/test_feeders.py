@@ -15,6 +15,14 @@ def injections(rng, grid, scale_mw):
 
 
 
+def inject(feeders, p, q, pu=None, qu=None, pf=None):
+    """Inject into all nodes of `feeders`; what is left out is nothing."""
+    amplitudes = np.zeros((p.size, len(feeders.curves)))
+    feeders.inject(
+        p, q, amplitudes if pu is None else pu, amplitudes if qu is None else qu, np.zeros(p.size) if pf is None else pf
+    )
+
+
 NAMES = ("cigre_mv", "mv_oberrhein", "cigre_mv", "mv_oberrhein", "cigre_mv")
 INTERFACE = [0, 1, 1, 0, 0]
 V = np.array([1.03 * np.exp(-0.2j), 0.97 * np.exp(0.1j)])
@@ -24,9 +32,9 @@ def solved(fleet, grids, seed=1, change=lambda feeders: None):
     rng = np.random.default_rng(seed)
     feeders = fleet(*NAMES, interface=INTERFACE)
     rows = [injections(rng, grids[n][1], 1.0 if n == "cigre_mv" else 0.2) for n in NAMES]
-    feeders.inject(np.concatenate([p for p, _ in rows]), np.concatenate([q for _, q in rows]), {}, {})
+    inject(feeders, np.concatenate([p for p, _ in rows]), np.concatenate([q for _, q in rows]))
     change(feeders)
-    drawn = feeders.solve(V)
+    drawn = feeders.solve(V).s_mva
     feeders.collect()
     return feeders, rows, drawn
 
@@ -92,7 +100,7 @@ def test_closing_back_restores_the_first_solution(fleet, grids):
     for state in (False, True):
         feeders.states[2].move(np.array([1]), np.array([state]))
         feeders.switch(2)
-        drawn = feeders.solve(V)
+        drawn = feeders.solve(V).s_mva
     assert drawn == pytest.approx(first, abs=1e-6)
     assert feeders.live.all()
 
@@ -120,7 +128,7 @@ def test_a_voltage_characteristic_is_solved_with_the_power_flow(fleet, grids, ne
     at = int(np.flatnonzero(grid.node_bus == 11)[0])
     p[[at, n + at]] = 6.0, 9.0
     amplitude[[at, n + at]] = 2.0, 3.0
-    feeders.inject(p, np.zeros(2 * n), {}, {0: amplitude})
+    inject(feeders, p, np.zeros(2 * n), qu=amplitude[:, None])
     feeders.solve(np.array([1.02 + 0j]))
     for f in (0, 1):
         v = float(np.abs(feeders.v[f * n + at]))
@@ -142,3 +150,18 @@ def test_flat_numbers_run_feeder_by_feeder(fleet, grids):
     assert feeders.node_start.tolist() == [0, a.n_nodes, a.n_nodes + b.n_nodes, 2 * a.n_nodes + b.n_nodes]
     assert feeders.branch_start[-1] == 2 * a.n_branches + b.n_branches
     assert feeders.tap_start.tolist() == [0, 2, 4, 6]
+
+
+def test_a_feeder_that_switching_meshed_is_solved_too_and_tells_its_slope(fleet, grids, newton):
+    def mesh(feeders):
+        feeders.states[0].move(np.array([14]), np.array([True]))  # the tie closes a ring
+        feeders.switch(0)
+
+    feeders, rows, _ = solved(fleet, grids, seed=5, change=mesh)
+    assert feeders.forest.meshed.tolist() == [True, False, False, False, False]
+    net, grid = grids["cigre_mv"]
+    check(feeders, 0, grid, newton(net, grid, *rows[0], V[0], closed=[14]))
+    slopes = feeders.solve(V).per_pu
+    h = 1e-4
+    up, down = (feeders.solve(V * (1 + side * h / np.abs(V))).s_mva for side in (1, -1))
+    np.testing.assert_allclose(slopes, (up - down) / (2 * h), rtol=0.02, atol=0.05)

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sims.distribution.metering import AreaPoint, FeederPoints, Metering, MeterPlan, TransmissionPlan
+from sims.distribution.meter_plan import AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.metering import Metering
 
 MIN = 60_000
 

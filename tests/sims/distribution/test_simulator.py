@@ -3,7 +3,8 @@ import pytest
 
 from sims.core.errors import ModelError
 from sims.core.message import Message
-from sims.distribution.simulator import KINDS, DeviceMap, DistributionSimulator, LineFault
+from sims.distribution.devices import KINDS, DeviceMap
+from sims.distribution.simulator import DistributionSimulator, LineFault
 from sims.grid.curve import Curve
 from sims.grid.taps import Avr, TapData
 
@@ -63,11 +64,12 @@ def order(receiver="dso.f01", duty="restore_supply", sender="dso.dms", **values)
 def test_it_answers_a_voltage_with_power_and_writes_nothing_before_what_may_be_the_last_word(dso):
     sim, state = dso()
     step = sim.step(0, state | offer())
-    ((name, drawn, droop),) = step.outputs.pop("exchange")
+    ((name, drawn, per_pu, droop),) = step.outputs.pop("exchange")
     assert (name, droop.tolist()) == ("dso", [0.0]), "inside the dead band frequency moves nothing"
     assert step.outputs == {"acts": (), "faults": ()}
     # 2 x 12 nodes draw 1.0 - 0.4 MW, and losses
     assert 14.4 < drawn[0].real < 15.5
+    assert per_pu[0].real < 0, "less is lost at more voltage"
     results = sim.step(0, state | offer(settled=True)).outputs
     assert results["feeder"]["p_mw"].sum() == pytest.approx(drawn[0].real)
 

@@ -9,11 +9,14 @@ from sims.core.message import Message
 from sims.grid.compiled import CompiledNet
 from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr
-from sims.transmission.grid import InterfaceTransformer, tap_data, transmission_net
+from sims.transmission.disturbances import GeneratorTrip
+from sims.transmission.grid import InterfaceTransformer, branch_elements, tap_data, transmission_net
+from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import Governors, QuasiSteady
 from sims.transmission.schedule import Schedule
-from sims.transmission.simulator import Plant, TransmissionSimulator, Trip, Wish
+from sims.transmission.simulator import TransmissionSimulator
 from sims.transmission.ties import Ties
+from sims.transmission.zoom import Machinery
 
 CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
 MIN = 60_000
@@ -25,13 +28,13 @@ def grid(case_of):
     levels = [float(b["vn_kv"]) for b in json.loads((CASES / "ieee39.json").read_text())["bus"]]
     given = (700.0, 110.0, 14.0, 0.3, -12, 12, 1.25, 1.02)
     transformers = [InterfaceTransformer(n, b, *given) for n, b in (("a.i1", 4), ("a.i2", 8), ("b.i1", 15))]
-    return case, CompiledNet.from_net(transmission_net(case, transformers, levels), "ieee39"), transformers
+    return case, CompiledNet.from_net(transmission_net(case, transformers, levels), "ieee39"), transformers, levels
 
 
 @pytest.fixture
 def make(grid):
     def build(trips=(), authorize=lambda *_: None, fcr=300.0):
-        case, compiled, transformers = grid
+        case, compiled, transformers, levels = grid
         names = case.machines.names
         n, cell = len(names), case.bus_cell[case.machines.bus]
         nodes = np.array([compiled.node(case.n_bus + i) for i in range(3)])
@@ -48,7 +51,11 @@ def make(grid):
         avr = Avr(tap_data(transformers), np.full(3, 1.02), np.zeros(3, int))
         return TransmissionSimulator(
             system, Ties(case), schedule, plant, avr, lambda _: case.load_mva,
-            [Trip(t, names.index(g)) for t, g in trips], authorize, MIN, f_nominal_hz=60.0,
+            [GeneratorTrip(t, g) for t, g in trips], authorize, MIN, f_nominal_hz=60.0,
+            machinery=Machinery(
+                case, tuple(transformers), np.array([compiled.node(b) for b in range(case.n_bus)]),
+                branch_elements(case, levels),
+            ),
             wish=Wish(np.full(3, 1.0), 1000.0, np.full(3, 20.0)),
         )
 
@@ -58,7 +65,7 @@ def make(grid):
 def draws(offer):
     """Two DSOs whose load depends on voltage: S = S0 V^2; no droop of their own."""
     of = {"a": np.array([60 + 10j, 40 + 5j]), "b": np.array([80 + 20j])}
-    return [(dso, of[dso] * np.abs(v) ** 2, np.zeros(v.size)) for dso, (v, *_) in offer.items()]
+    return [(dso, of[dso] * np.abs(v) ** 2, 2 * of[dso] * np.abs(v), 0j * v) for dso, (v, *_) in offer.items()]
 
 
 def instant(sim, now_ms, orders=()):
@@ -182,7 +189,7 @@ def test_a_boundary_that_never_agrees_is_named(make):
 
     def quarrel():
         for k in range(60):
-            given = [(d, s + 0.02 * (k % 3), r) for d, s, r in draws(offer)]
+            given = [(d, s + 0.02 * (k % 3), *slopes) for d, s, *slopes in draws(offer)]
             sim.step(0, {"exchange": {"dso": given}})
 
     with pytest.raises(ModelError, match=r"transmission at 0\.000 s: the boundary does not agree after 50 iterations"):

@@ -1,0 +1,133 @@
+"""The devices of one DSO as its grid sees them: sums by node on the way in, figures by device on the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.arrays import summed
+from sims.distribution import device_kernels as kernels
+from sims.distribution.feeders import Feeders
+from sims.grid.curve import Curve
+from sims.grid.injections import CurveSet
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+KINDS = ("load", "pv", "wind", "storage", "ev", "heatpump", "chp", "flexible", "svc", "statcom", "capacitor")
+"""Kinds of devices, in the order of `DeviceMap.kind`."""
+GENERATION = ("pv", "wind", "chp")
+COMPENSATION = ("svc", "statcom", "capacitor")
+"""Kinds that feed reactive power only."""
+
+
+@dataclass(frozen=True)
+class DeviceMap:
+    """Where the devices of this DSO stand: index over all devices, flat node, feeder, kind, curves."""
+
+    index: Ints
+    node: Ints
+    feeder: Ints
+    kind: Ints
+    curve_pu: Ints
+    curve_qu: Ints
+    curve_pf: Ints
+
+
+class Devices:
+    """What the devices give: sums by node for the power flow, and after it the figures that it makes of them.
+
+    Parameters
+    ----------
+    places : DeviceMap
+    feeders : Feeders
+        They take the sums by node.
+    curves : sequence of Curve
+        Over voltage or frequency, in the order in which `places` numbers them.
+    """
+
+    step_hz = 1e-4
+
+    def __init__(self, places: DeviceMap, feeders: Feeders, curves: Sequence[Curve]) -> None:
+        self.places, self._feeders, self._curves = places, feeders, tuple(curves)
+        index = places.index
+        whole = index.size and np.array_equal(index, np.arange(index[0], index[0] + index.size))
+        self._pick: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
+        self._set = CurveSet.of(curves)
+        n, k, d, w = int(feeders.node_start[-1]), len(self._curves), index.size, len(feeders.feeders)
+        self._nodal = (*np.zeros((2, n)), *np.zeros((2, n, k)), np.zeros(n))
+        self._p_f = np.zeros(d)
+        self._source = np.isin(KINDS, GENERATION)
+        self._static = np.flatnonzero(np.isin(KINDS, COMPENSATION)[places.kind])
+        self._customers = np.concatenate([f.customers for f in feeders.feeders]).astype(float)
+        self._of_feeder = summed(np.repeat(np.arange(w), np.diff(feeders.node_start)), self._customers, w)
+        self._value = np.full(k, np.nan)
+        self._slope = np.full(k, np.nan)
+        self._f_hz = float("nan")
+
+    def take(self, p: Floats, q: Floats, pu: Floats, qu: Floats, pf: Floats, avail: Floats) -> None:
+        """Take power, amplitudes and what is available of all devices [MW, Mvar] for a new instant."""
+        self._p, self._q, self._pu, self._qu, self._pf, self._avail = (
+            np.asarray(values)[self._pick] for values in (p, q, pu, qu, pf, avail)
+        )
+        self._value[:] = np.nan
+
+    def follow(self, f_hz: float) -> float:
+        """Hand the nodal sums at this frequency to the power flow; return its change since the last time [Hz]."""
+        change = f_hz - self._f_hz if np.isfinite(self._f_hz) else 0.0
+        self._f_hz = f_hz
+        value, slope = self._at_frequency(f_hz), self._slope_at(f_hz)
+        if np.array_equal(value, self._value) and np.array_equal(slope, self._slope):
+            return change
+        self._value, self._slope = value, slope
+        m = self.places
+        kernels.to_nodes(
+            m.node, m.curve_pu, m.curve_qu, m.curve_pf, self._p, self._q, self._pu, self._qu, self._pf, value, slope,
+            self._p_f, *self._nodal)
+        self._feeders.inject(*self._nodal)
+        return change
+
+    def _at_frequency(self, f_hz: float) -> Floats:
+        return np.array([np.interp(f_hz, curve.x, curve.y) for curve in self._curves], np.float64)
+
+    def _slope_at(self, f_hz: float) -> Floats:
+        h = self.step_hz
+        return (self._at_frequency(f_hz + h) - self._at_frequency(f_hz - h)) / (2 * h)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the solved voltages make of devices, nodes and feeders; the feeders' flows are worked out."""
+        feeders, m, c = self._feeders, self.places, self._set
+        feeders.collect()
+        n, w, d = int(feeders.node_start[-1]), len(feeders.feeders), self._p_f.size
+        vm = np.where(feeders.live, np.abs(feeders.v), np.nan)
+        v_dev, p, q = np.empty((3, d))
+        p_node, q_node, avail_node, der_node = np.empty((4, n))
+        p_kind, avail_kind = np.empty((2, w, len(KINDS)))
+        low, high, out, most, dark = np.empty((5, w))
+        kernels.at_devices(
+            m.node, m.feeder, m.kind, self._source, m.curve_pu, m.curve_qu, self._p_f, self._q, self._pu, self._qu,
+            self._avail, c.x, c.slope, c.start, vm, feeders.live, v_dev, p, q, p_node, q_node, avail_node, der_node,
+            p_kind, avail_kind, dark)
+        kernels.by_feeder(
+            feeders.node_start, feeders.branch_start, vm, feeders.live, self._customers, feeders.loading_percent, low,
+            high, out, most)
+        return {
+            "v_pu": vm, "der_avail_mw": avail_node, "der_mw": der_node, "p_node_mw": p_node, "q_node_mvar": q_node,
+            "v_dev_pu": v_dev, "p_real_mw": p, "q_real_mvar": q,
+            "feeder": {
+                "p_mw": feeders.slack_mva.real.copy(), "q_mvar": feeders.slack_mva.imag.copy(),
+                "loss_mw": feeders.loss_mw.copy(),
+                "load_mw": -p_kind[:, 0], **{
+                    f"{kind}_mw": p_kind[:, k] for k, kind in enumerate(KINDS) if k and kind not in COMPENSATION
+                },
+                "compensation_mvar": summed(m.feeder[self._static], q[self._static], w),
+                "customers": self._of_feeder, "customers_out": out,
+                "pv_avail_mw": avail_kind[:, KINDS.index("pv")], "wind_avail_mw": avail_kind[:, KINDS.index("wind")],
+                "unserved_mw": dark, "vm_min_pu": low, "vm_max_pu": high, "loading_max_percent": most,
+                "converged": feeders.converged.astype(float),
+            },
+        }

@@ -1,0 +1,214 @@
+"""Compiled Newton's method on many trees of any shape side by side, and the reading of their branches.
+
+Nodes stand tree by tree in the order from the root outwards, so that one pass up and one pass down solve the
+linearised equations exactly: Y V = conj(S(|V|) / V) as 2x2 blocks, in which order a tree fills nothing in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+@njit(**_JIT)
+def gather(node_start, place, inv_base, p, q, pa, qa, pf, p_at, q_at, pa_at, qa_at, pf_at):  # type: ignore[no-untyped-def]
+    """Bring injections [node] to the places of the solver, per unit, joined nodes summed and dark ones left out."""
+    p_at[:], q_at[:], pa_at[:], qa_at[:], pf_at[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+    for f in range(node_start.shape[0] - 1):
+        inv = inv_base[f]
+        for n in range(node_start[f], node_start[f + 1]):
+            k = place[n]
+            if k < 0:
+                continue
+            p_at[k] += p[n] * inv
+            q_at[k] += q[n] * inv
+            pf_at[k] += pf[n] * inv
+            for h in range(pa.shape[1]):
+                pa_at[k, h] += pa[n, h] * inv
+                qa_at[k, h] += qa[n, h] * inv
+
+
+@njit(**_JIT)
+def injected(c, k, u, p, q, pa, qa, cx, cs, cy):  # type: ignore[no-untyped-def]
+    """Write P, Q, dP/du, dQ/du of one place at voltage magnitude `u` to `c`."""
+    c[0], c[1], c[2], c[3] = p[k], q[k], 0.0, 0.0
+    for h in range(cy.shape[0]):
+        a, b = pa[k, h], qa[k, h]
+        if a == 0.0 and b == 0.0:
+            continue
+        y, s = cy[h], 0.0
+        for i in range(cs.shape[1]):
+            if u < cx[h, i]:
+                break
+            if u < cx[h, i + 1]:
+                s = cs[h, i]
+                y += s * (u - cx[h, i])
+                break
+            y += cs[h, i] * (cx[h, i + 1] - cx[h, i])
+        c[0] += a * y
+        c[1] += b * y
+        c[2] += a * s
+        c[3] += b * s
+
+
+@njit(**_JIT)
+def solve(first, count, up, dr, di, ur, ui, lr, li, p, q, pa, qa, pf, cx, cs, cy, slack, dhz, started, xr, xi, tr, ti,  # type: ignore[no-untyped-def]
+          hr, hi, work, tol, most, base, power, per_pu, per_hz, ok, steps):
+    """Solve every tree from the start in xr, xi; write power at its root and how that follows |V| and frequency.
+
+    d are the diagonal admittances, u those that carry a place's voltage to the current of the one above, l
+    the other way; `up` is -1 at roots. tr, ti and hr, hi hold the change of every voltage with the root's
+    magnitude and with frequency: the next start follows them.
+    """
+    i11, i12, i21, i22, cr, ci = work[0], work[1], work[2], work[3], work[4], work[5]
+    c = np.empty(4)
+    for f in range(first.shape[0]):
+        k0, k1 = first[f], first[f] + count[f]
+        if k1 == k0:
+            continue
+        n0 = k0
+        while n0 < k1 and up[n0] < 0:
+            n0 += 1
+        sr, si = slack[f].real, slack[f].imag
+        new = np.sqrt(sr * sr + si * si)
+        if started[f]:
+            old = np.sqrt(xr[k0] * xr[k0] + xi[k0] * xi[k0])
+            step = new - old
+            zr, zi = (sr * xr[k0] + si * xi[k0]) / (new * old), (si * xr[k0] - sr * xi[k0]) / (new * old)
+            for k in range(n0, k1):
+                a = xr[k] + tr[k] * step + hr[k] * dhz
+                b = xi[k] + ti[k] * step + hi[k] * dhz
+                xr[k], xi[k] = zr * a - zi * b, zr * b + zi * a
+        for k in range(k0, n0):
+            xr[k], xi[k] = sr, si
+        fine, it = False, 0
+        while it < most and not fine:
+            it += 1
+            for k in range(n0, k1):
+                a, b = xr[k], xi[k]
+                w = a * a + b * b
+                u = np.sqrt(w)
+                injected(c, k, u, p, q, pa, qa, cx, cs, cy)
+                inv = 1.0 / w
+                g, h = c[0] * inv, c[1] * inv
+                gd, hd = (c[2] / u - 2.0 * g) * inv, (c[3] / u - 2.0 * h) * inv
+                e, n = gd * a + hd * b, gd * b - hd * a
+                j11, j12, j21, j22 = g + a * e, h + b * e, a * n - h, g + b * n
+                i11[k], i12[k], i21[k], i22[k] = dr[k] - j11, -di[k] - j12, di[k] - j21, dr[k] - j22
+                cr[k] = g * a + h * b - j11 * a - j12 * b
+                ci[k] = g * b - h * a - j21 * a - j22 * b
+            for k in range(k1 - 1, n0 - 1, -1):
+                m11, m12, m21, m22 = i11[k], i12[k], i21[k], i22[k]
+                inv = 1.0 / (m11 * m22 - m12 * m21)
+                a, b, d, e = m22 * inv, -m12 * inv, -m21 * inv, m11 * inv
+                i11[k], i12[k], i21[k], i22[k] = a, b, d, e
+                t = up[k]
+                if t < n0:
+                    continue
+                vr, vi, zr, zi = ur[k], ui[k], lr[k], li[k]
+                q11, q12, q21, q22 = vr * a - vi * d, vr * b - vi * e, vi * a + vr * d, vi * b + vr * e
+                i11[t] -= q11 * zr + q12 * zi
+                i12[t] -= q12 * zr - q11 * zi
+                i21[t] -= q21 * zr + q22 * zi
+                i22[t] -= q22 * zr - q21 * zi
+                cr[t] -= q11 * cr[k] + q12 * ci[k]
+                ci[t] -= q21 * cr[k] + q22 * ci[k]
+            err = 0.0
+            for k in range(n0, k1):
+                t = up[k]
+                a = cr[k] - lr[k] * xr[t] + li[k] * xi[t]
+                b = ci[k] - lr[k] * xi[t] - li[k] * xr[t]
+                vr, vi = i11[k] * a + i12[k] * b, i21[k] * a + i22[k] * b
+                d = (vr - xr[k]) ** 2 + (vi - xi[k]) ** 2
+                if not d <= err:
+                    err = d
+                xr[k], xi[k] = vr, vi
+            fine = err < tol * tol
+            if not np.isfinite(err):
+                break
+        ok[f], steps[f] = fine, it
+        follow(k0, n0, k1, up, ur, ui, lr, li, pf, xr, xi, tr, ti, hr, hi, i11, i12, i21, i22, cr, ci, new)
+        # power at the roots, less what is injected there itself, and its changes
+        s0, s1, s2 = 0j, 0j, 0j
+        for k in range(k0, n0):
+            v, y = complex(xr[k], xi[k]), complex(dr[k], di[k])
+            injected(c, k, new, p, q, pa, qa, cx, cs, cy)
+            s0 += v * (y * v).conjugate() - complex(c[0], c[1])
+            s1 += 2.0 * new * y.conjugate() - complex(c[2], c[3])
+            s2 -= pf[k]
+        for k in range(n0, k1):
+            t = up[k]
+            if t >= n0:
+                continue
+            v = complex(xr[t], xi[t])
+            dv = v / new
+            y = complex(ur[k], ui[k])
+            flow = (y * complex(xr[k], xi[k])).conjugate()
+            s0 += v * flow
+            s1 += dv * flow + v * (y * complex(tr[k], ti[k])).conjugate()
+            s2 += v * (y * complex(hr[k], hi[k])).conjugate()
+        power[f], per_pu[f], per_hz[f] = s0 * base[f], s1 * base[f], s2 * base[f]
+
+
+@njit(**_JIT)
+def follow(k0, n0, k1, up, ur, ui, lr, li, pf, xr, xi, tr, ti, hr, hi, i11, i12, i21, i22, cr, ci, mag):  # type: ignore[no-untyped-def]
+    """Write how the voltages of one tree follow its root's magnitude (t) and the frequency (h).
+
+    Both are one more right-hand side of the last linearisation, whose inverse blocks stand in i11 to i22.
+    """
+    moved = False
+    for k in range(k0, n0):
+        tr[k], ti[k], hr[k], hi[k] = xr[k] / mag, xi[k] / mag, 0.0, 0.0
+    for k in range(n0, k1):
+        w = xr[k] * xr[k] + xi[k] * xi[k]
+        cr[k], ci[k] = pf[k] * xr[k] / w, pf[k] * xi[k] / w
+        moved |= pf[k] != 0.0
+        t = up[k]
+        a, b = -lr[k] * tr[t] + li[k] * ti[t], -lr[k] * ti[t] - li[k] * tr[t]
+        tr[k], ti[k] = i11[k] * a + i12[k] * b, i21[k] * a + i22[k] * b
+    if not moved:
+        hr[n0:k1] = 0.0
+        hi[n0:k1] = 0.0
+        return
+    for k in range(k1 - 1, n0 - 1, -1):
+        t = up[k]
+        if t >= n0:
+            a, b = i11[k] * cr[k] + i12[k] * ci[k], i21[k] * cr[k] + i22[k] * ci[k]
+            cr[t] -= ur[k] * a - ui[k] * b
+            ci[t] -= ur[k] * b + ui[k] * a
+    for k in range(n0, k1):
+        t = up[k]
+        a = cr[k] - lr[k] * hr[t] + li[k] * hi[t]
+        b = ci[k] - lr[k] * hi[t] - li[k] * hr[t]
+        hr[k], hi[k] = i11[k] * a + i12[k] * b, i21[k] * a + i22[k] * b
+
+
+@njit(**_JIT)
+def scatter(first, node_start, place, xr, xi, alone, v):  # type: ignore[no-untyped-def]
+    """Write the voltages of the places to the nodes [flat]; 0 on dark ones, feeders `alone` left as they are."""
+    for f in range(first.shape[0]):
+        if not alone[f]:
+            for n in range(node_start[f], node_start[f + 1]):
+                k = place[n]
+                v[n] = complex(xr[k], xi[k]) if k >= 0 else 0j
+
+
+@njit(**_JIT)
+def read(branch_start, node_start, fr, to, y, rate_f, rate_t, shunt, base, v, flow, loading, loss):  # type: ignore[no-untyped-def]
+    """Write power at the from end [MVA] and loading [%] of every branch, and each feeder's losses [MW]."""
+    for f in range(base.shape[0]):
+        total = 0.0
+        for n in range(node_start[f], node_start[f + 1]):
+            total += shunt[n] * (v[n].real ** 2 + v[n].imag ** 2)
+        for b in range(branch_start[f], branch_start[f + 1]):
+            vf, vt = v[fr[b]], v[to[b]]
+            i_f, i_t = y[0, b] * vf + y[1, b] * vt, y[2, b] * vf + y[3, b] * vt
+            s = vf * i_f.conjugate()
+            flow[b] = s * base[f]
+            total += s.real + vt.real * i_t.real + vt.imag * i_t.imag
+            u = (i_f.real**2 + i_f.imag**2) / (rate_f[b] * rate_f[b])
+            w = (i_t.real**2 + i_t.imag**2) / (rate_t[b] * rate_t[b])
+            loading[b] = 100.0 * np.sqrt(u if u > w else w)
+        loss[f] = total * base[f]

@@ -1,0 +1,226 @@
+"""The zoom in the simulator, driven as the world drives it, against the electromechanical model by itself."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sims.core.errors import ModelError
+from sims.grid.compiled import CompiledNet
+from sims.grid.meshed import MeshedPowerFlow
+from sims.grid.taps import Avr
+from sims.transmission.disturbances import GeneratorTrip, LineSwitch, LoadStep
+from sims.transmission.dynamics import Dynamics
+from sims.transmission.grid import InterfaceTransformer, branch_elements, tap_data, transmission_net
+from sims.transmission.plant import Plant, Wish
+from sims.transmission.quasi_steady import Governors, QuasiSteady
+from sims.transmission.schedule import Schedule
+from sims.transmission.simulator import TransmissionSimulator
+from sims.transmission.ties import Ties
+from sims.transmission.zoom import Machinery
+
+CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
+MIN = 60_000
+BUSES = (4, 8, 3, 27, 15, 20)
+OF_DSO = {"a": np.array([0, 1]), "b": np.array([2, 3]), "c": np.array([4, 5])}
+S0 = np.array([60 + 10j, 40 + 5j, 80 + 20j, 50 + 5j, 60 + 10j, 50 + 8j])
+
+
+_kept = {}
+
+
+def _compiled(transformers, case, levels):
+    """The net as arrays, made once: pandapower takes its time."""
+    if "net" not in _kept:
+        _kept["net"] = CompiledNet.from_net(transmission_net(case, transformers, levels), "ieee39")
+    return _kept["net"]
+
+
+class Coupled:
+    """The simulator with feeders that follow V^2 and devices that answer frequency by a lagged droop."""
+
+    def __init__(self, case, events, *, coupling_ms=20, droop_mw_per_hz=0.0, dynamic=True):
+        levels = [345.0 if b.get("vn_kv") is None else float(b["vn_kv"])
+                  for b in json.loads((CASES / "ieee39.json").read_text())["bus"]]
+        given = (700.0, 110.0, 14.0, 0.3, -12, 12, 1.25, 1.02)
+        transformers = tuple(InterfaceTransformer(f"i{b}", b, *given) for b in BUSES)
+        compiled = _compiled(transformers, case, levels)
+        m, n = case.machines, len(case.machines)
+        at = np.array([compiled.node(case.n_bus + i) for i in range(len(BUSES))])
+        self.governors = Governors(
+            m["sn_mva"] / (m.governor_values["r"] * case.f0_hz), np.full(n, 300.0), m["sn_mva"])
+        system = QuasiSteady(
+            MeshedPowerFlow(compiled), self.governors, case.slack,
+            np.array([compiled.node(int(b)) for b in case.load_bus]), at, 0.01)
+        p = m["p_mw"] * (1 + S0.real.sum() / m["p_mw"].sum())
+        cells = len(case.cells)
+        self.case, self.droop, self.shift = case, droop_mw_per_hz, np.zeros(len(BUSES))
+        self.sim = TransmissionSimulator(
+            system, Ties(case), Schedule(15 * MIN, np.array([p, p]), np.zeros((2, cells))),
+            Plant(m.names, case.bus_cell[m.bus], tuple(t.name for t in transformers), OF_DSO,
+                  case.bus_cell[case.load_bus], np.full(cells, 300.0)),
+            Avr(tap_data(transformers), np.full(len(BUSES), 1.02), np.zeros(len(BUSES), int)),
+            lambda _: case.load_mva, events, lambda *_: None, MIN, f_nominal_hz=case.f0_hz,
+            wish=Wish(np.ones(len(BUSES)), 1000.0, np.full(len(BUSES), 20.0)),
+            machinery=Machinery(case, transformers, np.array([compiled.node(b) for b in range(case.n_bus)]),
+                                branch_elements(case, levels), coupling_ms), dynamic=dynamic)
+        self.rows, self.results, self.solves, self.cell = [], {}, 0, None
+
+    def draws(self, offer):
+        """Power by DSO at offered voltage and frequency, with a settled droop, and its slopes."""
+        self.solves += 1
+        out = []
+        for dso, (v, f, _) in offer.items():
+            s = S0[OF_DSO[dso]] * np.abs(v) ** 2 + self.droop * (f - 50.0)
+            out.append((dso, s, 2 * S0[OF_DSO[dso]] * np.abs(v), self.droop + 0j * v))
+        return out
+
+    def run(self, until_ms):
+        """Step as the world does; the devices hear one tick later and answer before the next step."""
+        now, answer = 0, np.zeros(len(BUSES))
+        while now < until_ms:
+            inputs = {"fast_mw": {"der": answer}}
+            step = self.sim.step(now, inputs)
+            if "fine" in step.outputs:
+                self.rows += step.outputs["fine"]
+            while "boundary" in step.outputs:
+                step = self.sim.step(now, inputs | {"exchange": {"dso": self.draws(step.outputs["boundary"][0])}})
+            if "system" in step.outputs:
+                self.results[now] = step.outputs
+            for f, fed, dt_s in step.outputs.get("fast", []):
+                cell = self.case.bus_cell[self.case.bus_index(BUSES)]
+                self.shift += (-self.droop * (f[cell] - 50.0) - self.shift) * -np.expm1(-dt_s / 0.2)
+                answer = self.shift + self.droop * (fed[cell] - 50.0)
+            now = step.next_ms
+        self.rows += self.sim.fine()
+        return self
+
+    def signal(self, kind, quantity):
+        """Times [ms] and values of what was recorded while the machines moved."""
+        return np.array([t for t, _ in self.rows]), np.array([row[kind][quantity] for _, row in self.rows])
+
+
+@pytest.fixture(scope="module")
+def case(case_of):
+    return case_of("ieee39")
+
+
+def test_the_start_continues_the_quasi_steady_instant(case):
+    run = Coupled(case, [GeneratorTrip(70_003, "G8")]).run(70_004)
+    before = run.results[MIN]
+    t, f = run.signal("cell_fine", "f_hz")
+    assert t[0] == 70_003
+    np.testing.assert_allclose(f[0], before["f_hz"], atol=1e-9)
+    np.testing.assert_allclose(run.signal("cell_fine", "p_tie_mw")[1][0], before["cell"]["p_tie_mw"], atol=2e-3)
+    np.testing.assert_allclose(run.signal("interface_fine", "p_mw")[1][0], before["interface"]["p_mw"], atol=2e-3)
+    # turbines give what leaves the terminals and what the stators lose
+    loss = run.signal("gen_fine", "p_mech_mw")[1][0] - before["gen"]["p_mw"]
+    assert np.all(loss >= -1e-3)
+    assert loss.sum() < 0.01 * before["gen"]["p_mw"].sum()
+
+
+def test_power_balances_at_a_grid_step_while_the_machines_move(case):
+    run = Coupled(case, [GeneratorTrip(115_000, "G8")]).run(2 * MIN + 100)
+    out = run.results[2 * MIN]
+    assert run.sim.zoom is not None
+    drawn = (S0 * out["interface"]["v_busbar_pu"] ** 2).real.sum()
+    system = {k: float(x[0]) for k, x in out["system"].items()}
+    assert system["gen_mw"] == pytest.approx(
+        system["static_load_mw"] + drawn + system["loss_transmission_mw"], abs=2e-3)
+    assert out["gen"]["p_mw"][case.machines.names.index("G8")] == 0.0
+    assert system["residual_s_mva"] < 1e-4
+    assert system["residual_v_pu"] < 1e-6
+
+
+def test_frequency_governors_and_voltages_go_on_at_the_end(case):
+    run = Coupled(case, [GeneratorTrip(70_003, "G8")], droop_mw_per_hz=30.0).run(3 * MIN + 1)
+    assert run.sim.zoom is None
+    t, f = run.signal("cell_fine", "f_hz")
+    out = run.results[2 * MIN]
+    assert t[-1] == 2 * MIN
+    assert np.diff(t).max() > 1000  # it rested before the grid step came
+    np.testing.assert_allclose(out["f_hz"], f[-1], atol=2e-3)
+    v = run.signal("interface_fine", "v_pu")[1][-1]
+    np.testing.assert_allclose(out["interface"]["v_busbar_pu"], v, atol=2e-4)
+    p_mech = run.signal("gen_fine", "p_mech_mw")[1]
+    stator = p_mech[0] - run.results[MIN]["gen"]["p_mw"]
+    on = out["gen"]["p_mw"] > 0
+    np.testing.assert_allclose(out["gen"]["p_mw"][on], (p_mech[-1] - stator)[on], atol=3.0)
+    # a minute later nothing has crept
+    np.testing.assert_allclose(run.results[3 * MIN]["f_hz"], out["f_hz"], atol=1e-5)
+    # and it is where droop puts it without any motion in between
+    still = Coupled(case, [GeneratorTrip(70_003, "G8")], droop_mw_per_hz=30.0, dynamic=False).run(3 * MIN + 1)
+    np.testing.assert_allclose(out["f_hz"], still.results[2 * MIN]["f_hz"], atol=2e-3)
+
+
+def test_the_nadir_is_that_of_the_model_alone_with_the_same_boundary(case):
+    run = Coupled(case, [GeneratorTrip(70_000, "G8")], droop_mw_per_hz=0.0).run(80_000)
+    z = Coupled(case, [GeneratorTrip(70_000, "G8")]).run(70_001).sim.zoom
+    alone = Dynamics(
+        replace(z.dynamics.case), z.dynamics.v_bus, interfaces=z.dynamics.interfaces,
+        boundary_mva=z.dynamics._boundary, df0_hz=z.df_hz, start_ms=70_000)
+    alone.set_boundary_sensitivity(*z.dynamics._sensitivity[:2])
+    alone.schedule(GeneratorTrip(70_000, "G8"))
+    n = len(BUSES)
+    p0, q0, load = z.dynamics._boundary.real.copy(), z.dynamics._boundary.imag.copy(), z._case_load
+    static = z._static
+    f = []
+    for t in range(70_000, 80_000, 20):
+        alone.advance(t)
+        f.append(alone.f_cell_hz)
+        follow = load - static * (1 + 0.01 * (alone.f_interface_hz[n:] - 50.0))
+        alone.set_boundary(np.append(p0[:n], follow.real), np.append(q0[:n], follow.imag))
+    _, coupled = run.signal("cell_fine", "f_hz")
+    depth = 50.0 - np.array(f).min(axis=0)
+    np.testing.assert_allclose(50.0 - coupled.min(axis=0), depth, rtol=1e-3)
+    assert depth.min() > 0.02
+
+
+@pytest.mark.parametrize("event", [GeneratorTrip(70_000, "G8"), LoadStep(70_000, 20, 300.0)])
+def test_half_the_interval_leaves_the_extremes(case, event):
+    low = []
+    for coupling_ms in (20, 10):
+        _, f = Coupled(case, [event], coupling_ms=coupling_ms, droop_mw_per_hz=60.0).run(80_000).signal(
+            "cell_fine", "f_hz")
+        low.append(50.0 - np.nanmin(f, axis=0))
+    np.testing.assert_allclose(low[1], low[0], rtol=0.01)
+
+
+def test_devices_that_answer_lift_the_nadir(case):
+    deep, less = (
+        50.0 - Coupled(case, [LoadStep(70_000, 20, 300.0)], droop_mw_per_hz=k).run(80_000).signal(
+            "cell_fine", "f_hz")[1].min() for k in (0.0, 300.0)
+    )
+    assert less < 0.9 * deep
+
+
+def test_a_line_that_opens_stays_open_in_quasi_steady_operation(case):
+    run = Coupled(case, [LineSwitch(70_000, 14, 15)]).run(3 * MIN + 1)
+    assert run.sim.zoom is None
+    still = Coupled(case, [LineSwitch(70_000, 14, 15)], dynamic=False).run(3 * MIN + 1)
+    flow = [r.results[3 * MIN]["cell"]["p_tie_mw"] for r in (run, still)]
+    np.testing.assert_allclose(flow[0], flow[1], atol=2.0)
+    assert np.abs(flow[0] - run.results[MIN]["cell"]["p_tie_mw"]).max() > 1.0
+
+
+def test_islands_keep_their_own_frequency_to_the_end(case):
+    split = [LineSwitch(70_000, 14, 15), LineSwitch(70_000, 16, 17)]
+    run = Coupled(case, split).run(3 * MIN + 1)
+    f = run.results[3 * MIN]["f_hz"]
+    assert run.sim.zoom is not None
+    assert not run.sim.zoom.moving
+    assert abs(f[1] - f[0]) > 0.02
+    assert abs(f[2] - f[0]) < 1e-3
+    with pytest.raises(ModelError, match="the machines move"):
+        run.sim.get_state()
+
+
+def test_a_second_disturbance_wakes_machines_that_rest(case):
+    run = Coupled(case, [GeneratorTrip(70_000, "G8"), LoadStep(110_000, 20, 200.0)]).run(3 * MIN + 1)
+    t, f = run.signal("cell_fine", "f_hz")
+    rested = f[t <= 110_000][-1].min()
+    assert 110_020 in t
+    assert np.nanmin(f[t > 110_000]) < rested - 0.02
+    assert run.results[3 * MIN]["system"]["static_load_mw"][0] > run.results[MIN]["system"]["static_load_mw"][0] + 190
