@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sims.comms.streams import stream
+from sims.comms.streams import Draws
 from sims.comms.technology import Technology
 from sims.core.errors import Problem
 
@@ -22,6 +22,8 @@ NS_PER_MS = 1_000_000
 BIT_NS = 8_000_000_000
 """Nanoseconds that one byte takes at 1 bit/s."""
 _BLOCK = 64
+_PURPOSES = ("latency", "loss", "duplicate")
+_LATENCY, _LOSS, _DUPLICATE = range(3)
 _TYPICAL_BYTES = 100
 
 
@@ -78,7 +80,8 @@ class Link:
     """
 
     __slots__ = (
-        "_rngs",
+        "_blocks",
+        "_draws",
         "attacks",
         "bytes",
         "constant_ns",
@@ -101,7 +104,6 @@ class Link:
         "queue",
         "rate",
         "rest",
-        "seed",
         "sigma",
         "src",
         "topic",
@@ -113,10 +115,10 @@ class Link:
     )
 
     def __init__(
-        self, index: int, spec: LinkSpec, src: int, dst: int, ends: tuple[str, str], seed: int
+        self, index: int, spec: LinkSpec, src: int, dst: int, ends: tuple[str, str], draws: Draws
     ) -> None:
         tech = spec.technology
-        self.index, self.src, self.dst, self.seed = index, src, dst, seed
+        self.index, self.src, self.dst = index, src, dst
         self.label, self.topic = spec.label, spec.topic
         self.name = f"{spec.label}:{ends[0]}>{ends[1]}"
         self.rate = int(tech.rate_bit_s) if tech.rate_bit_s >= 1 or tech.rate_bit_s == 0 else 1
@@ -130,7 +132,8 @@ class Link:
         self.constant_ns = round(tech.median_ms * NS_PER_MS)
         # what routing compares: the expected time of a typical frame; one ns more makes hops count
         self.weight_ns = round(tech.mean_ms * NS_PER_MS) + self.service_ns(_TYPICAL_BYTES) + 1
-        self._rngs: dict[str, np.random.Generator] = {}
+        self._draws = draws
+        self._blocks = [0, 0, 0]
         self.latencies = array("q")
         self.until_loss = self.until_duplicate = 0
         self.free_ns = self.last_ns = 0
@@ -170,9 +173,13 @@ class Link:
         self.waiting -= 1
         return next(queue for queue in self.queue.values() if queue).popleft()
 
+    def packets_waiting(self) -> list[Packet]:
+        """Return what waits, in the order of service."""
+        return [packet for queue in self.queue.values() for packet in queue]
+
     def flush(self) -> list[Packet]:
         """Take all that waits, in the order of service."""
-        out = [packet for queue in self.queue.values() for packet in queue]
+        out = self.packets_waiting()
         self.queue, self.waiting = {}, 0
         return out
 
@@ -181,7 +188,7 @@ class Link:
         if not self.sigma:
             return self.constant_ns
         if not self.latencies:
-            drawn = self._rng("latency").lognormal(self.mu, self.sigma, _BLOCK)
+            drawn = self._rng(_LATENCY).lognormal(self.mu, self.sigma, _BLOCK)
             self.latencies = array("q", np.rint(drawn).astype(np.int64).tobytes())
         return self.latencies.pop()
 
@@ -190,7 +197,7 @@ class Link:
         if not self.loss:
             return False
         if not self.until_loss:
-            self.until_loss = int(self._rng("loss").geometric(self.loss))
+            self.until_loss = int(self._rng(_LOSS).geometric(self.loss))
         self.until_loss -= 1
         return self.until_loss == 0
 
@@ -199,14 +206,14 @@ class Link:
         if not self.p_duplicate:
             return False
         if not self.until_duplicate:
-            self.until_duplicate = int(self._rng("duplicate").geometric(self.p_duplicate))
+            self.until_duplicate = int(self._rng(_DUPLICATE).geometric(self.p_duplicate))
         self.until_duplicate -= 1
         return self.until_duplicate == 0
 
-    def _rng(self, purpose: str) -> np.random.Generator:
-        if purpose not in self._rngs:
-            self._rngs[purpose] = stream(self.seed, self.name, purpose)
-        return self._rngs[purpose]
+    def _rng(self, purpose: int) -> np.random.Generator:
+        number = self._blocks[purpose]
+        self._blocks[purpose] = number + 1
+        return self._draws.block(self.name, _PURPOSES[purpose], number)
 
     def get_state(self) -> dict[str, Any] | None:
         """Return the link's memory as plain data, or None where nothing has ever happened."""
@@ -219,7 +226,7 @@ class Link:
             ],
             "latencies": self.latencies.tolist(),
             "queue": [packet.row() for queue in self.queue.values() for packet in queue],
-            "rngs": {purpose: rng.bit_generator.state for purpose, rng in self._rngs.items()},
+            "blocks": list(self._blocks),
         }  # fmt: skip
 
     def set_state(self, state: dict[str, Any] | None, waiting: Sequence[Packet] = ()) -> None:
@@ -236,6 +243,4 @@ class Link:
             queue.append(packet)
             self.waiting += 1
         self.latencies = array("q", state["latencies"] if state else ())
-        self._rngs = {}
-        for purpose, kept in (state["rngs"] if state else {}).items():
-            self._rng(purpose).bit_generator.state = kept
+        self._blocks = list(state["blocks"]) if state else [0, 0, 0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,17 @@ class Network(Transit):
         """When something happens next inside [ns], or None."""
         at = self._env.peek()
         return None if at == math.inf else int(at)
+
+    def earliest_ns(self, concerns: Callable[[str, str], bool]) -> int | None:
+        """Return a time before which no message arrives for whose receiver and topic `concerns` holds [ns], or None.
+
+        It is the next thing that happens to such a message, or to a queue or node that may hold one.
+        """
+        first = None
+        for at, event in self._env.coming():
+            if (first is None or at < first) and self._touches(event, concerns):
+                first = at
+        return first
 
     def send(self, message: Message, now_ns: int, receivers: Sequence[str] | None = None) -> None:
         """Put `message` on its way at `now_ns`; sends come in the order of time.

@@ -36,6 +36,7 @@ class Packet:
         "message",
         "sent_ns",
         "shared",
+        "size_bytes",
         "src",
         "uid",
     )
@@ -56,6 +57,7 @@ class Packet:
         self.kind = kind
         self.members = members
         ttl_ms = message.ttl_ms
+        self.size_bytes = message.size_bytes
         self.expires_ns = sent_ns + ttl_ms * 1_000_000 if ttl_ms else 0
         self.hops = 0
         self.shared = self.held = False
@@ -124,10 +126,13 @@ class Schedule(simpy.Environment):  # type: ignore[misc]
         queue = self._queue
         while queue and queue[0][0] <= until_ns:
             self._now, _, _, event = heappop(queue)
-            for callback in event.callbacks:
-                callback(event)
+            event.callbacks[0](event)
         if until_ns > self._now:
             self._now = until_ns
+
+    def coming(self) -> list[tuple[int, Packet | Timer]]:
+        """Return what is still to come, in no order."""
+        return [(at, event) for at, _, _, event in self._queue]
 
     def pending(self) -> list[tuple[int, Packet | Timer]]:
         """Return what is still to come, in its order."""

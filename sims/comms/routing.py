@@ -15,7 +15,10 @@ class Routes:
 
     A leaf (a node with one neighbour) is never searched: thousands of substations cost nothing, only
     the core is a graph. Paths found while all is up are kept for good, since one that has lost none of its
-    links is still the shortest when others fail; detours are forgotten at every change.
+    links    links is still the shortest when others fail; detours are forgotten at every change.
+
+    `known` holds the answers of `next_link` as things stand, by (node << 32) + destination, for nodes that
+    are up themselves; whoever moves many packets looks there first.
     """
 
     def __init__(self, count: int, links: Sequence[Link], node_down: list[int]) -> None:
@@ -40,18 +43,21 @@ class Routes:
                     self._to_leaf[link.dst].append(link)
         self._base: dict[int, Path | None] = {}
         self._detours: dict[int, Path | None] = {}
+        self.known: dict[int, Link] = {}
         self._core = [link for link in links if self._hub[link.src] < 0 and self._hub[link.dst] < 0]
         self._core_nodes = [node for node in range(count) if self._hub[node] < 0]
         self._broken = False
 
     def changed(self, links: Sequence[Link], node: int) -> None:
         """Note that `links` or `node` went down or came up; a leaf's own changes nothing on the core."""
+        self.known.clear()
         on_core = node >= 0 and self._hub[node] < 0
         if on_core or any(self._hub[link.src] < 0 and self._hub[link.dst] < 0 for link in links):
             self.recount()
 
     def recount(self) -> None:
         """See anew whether all of the core is up."""
+        self.known.clear()
         self._detours.clear()
         self._broken = any(link.down for link in self._core) or any(
             self._node_down[node] for node in self._core_nodes
@@ -60,14 +66,16 @@ class Routes:
     def next_link(self, node: int, dst: int) -> Link | None:
         """Return the link to take at `node` towards `dst`, or None while no way is up."""
         if self._hub[node] >= 0:
-            links = self._out[node]
+            links: Sequence[Link] = self._out[node]
         elif self._hub[dst] == node:
             links = self._to_leaf[dst]
         else:
             path = self._path(node, self._hub[dst] if self._hub[dst] >= 0 else dst)
-            return path[0] if path else None
+            links = path[:1] if path else ()
         for link in links:
             if not link.down and not self._node_down[link.dst]:
+                if not self._node_down[node]:
+                    self.known[(node << 32) + dst] = link
                 return link
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -19,6 +19,7 @@ from sims.comms.streams import stream
 from sims.core.errors import Problem, ScenarioError
 from sims.core.message import Message
 
+Ints = NDArray[np.int64]
 _Flight = tuple[int, int, Message, int, int, int, int]
 """(arrival [ns], number, message, source, destination, entered [ns], hops), in order of arrival."""
 
@@ -53,6 +54,7 @@ class SampledNetwork:
         up = {row.name: row.availability for row in outages if isinstance(row, RandomOutage)}
         self._down = np.array([*(1.0 - up.get(link.label, up.get(link.name, 1.0)) for link in links), 0.0])
         self._ways: dict[tuple[int, int, str], list[int]] = {}
+        self._tables: dict[tuple[bytes, str], tuple[Ints, Ints]] = {}
         self._width = 1
         self._now_ns = 0
         self._number = 0
@@ -69,6 +71,12 @@ class SampledNetwork:
         """When the next message arrives [ns], or None."""
         self._sample()
         return self._flying[0][0] if self._flying else None
+
+    def earliest_ns(self, concerns: Callable[[str, str], bool]) -> int | None:
+        """Return when the first message arrives for whose receiver and topic `concerns` holds [ns], or None."""
+        self._sample()
+        coming = ((at, self.names[dst], message.topic) for at, _, message, _, dst, *_ in self._flying)
+        return next((at for at, receiver, topic in coming if concerns(receiver, topic)), None)
 
     def send(self, message: Message, now_ns: int, receivers: Sequence[str] | None = None) -> None:
         """Put `message` on its way at `now_ns` (see `Network.send`)."""
@@ -122,20 +130,10 @@ class SampledNetwork:
         batch, self._waiting = self._waiting, []
         width, none = self._width, len(self._mu) - 1
         ways = np.array([[*way, *[none] * (width - len(way))] for *_, way in batch], dtype=np.int64)
-        sizes = np.array([row[0].size_bytes for row in batch], dtype=np.int64)[:, None]
+        sizes = np.array([row[0].size_bytes for row in batch], dtype=np.int64)
         entered = np.array([row[3] for row in batch], dtype=np.int64)
-        rate = self._rate[ways]
-        service = np.where(rate > 0, -(-sizes * 8_000_000_000 // np.maximum(rate, 1)), 0)
-        normal = self._rng.standard_normal(ways.shape)
-        latency = np.where(
-            self._has_latency[ways], np.rint(np.exp(self._mu[ways] + self._sigma[ways] * normal)), 0.0
-        ).astype(np.int64)
-        arrival = entered + (service + latency).sum(axis=1)
-        lost = (self._rng.random(ways.shape) < self._loss[ways]).any(axis=1)
-        cut = (self._rng.random(ways.shape) < self._down[ways]).any(axis=1)
         ttl_ns = np.array([row[0].ttl_ms for row in batch], dtype=np.int64) * 1_000_000
-        late = (ttl_ns > 0) & (arrival > entered + ttl_ns)
-        codes = np.select([cut, lost, late], [fate.LINK_DOWN, fate.LOST, fate.EXPIRED], fate.DELIVERED)
+        codes, arrival = self._drawn(ways, sizes, entered, ttl_ns)
         for (message, src, dst, at, way), code, arrives in zip(
             batch, codes.tolist(), arrival.tolist(), strict=True
         ):
@@ -145,6 +143,67 @@ class SampledNetwork:
             else:
                 self._settle(code, message, src, dst, at, math.nan, len(way))
         self._flying.sort(key=itemgetter(0, 1))
+
+    def carry(
+        self, src: Ints, dst: Ints, sent_ns: Ints, size_bytes: Ints, topic: str, ttl_ms: int = 0
+    ) -> tuple[NDArray[np.float64], Ints]:
+        """Draw the fates of a whole batch at once, without a message each: for fleets over long horizons.
+
+        Parameters
+        ----------
+        src, dst : ndarray of int, [message]
+            Node numbers (`index`).
+        sent_ns, size_bytes : ndarray of int, [message]
+
+        Returns
+        -------
+        ndarray, ndarray
+            Arrival [ms], NaN for what never arrives, and fate code; all is booked at once.
+
+        Raises
+        ------
+        ValueError
+            No links lead from a source to its destination.
+        """
+        pairs, which = np.unique(src * len(self.names) + dst, return_inverse=True)
+        key = (pairs.tobytes(), topic)
+        if key not in self._tables:
+            found = [self._checked(int(p) // len(self.names), int(p) % len(self.names), topic) for p in pairs]
+            width, none = max(map(len, found)), len(self._mu) - 1
+            self._tables[key] = (
+                np.array([[*way, *[none] * (width - len(way))] for way in found], dtype=np.int64),
+                np.array([len(way) for way in found], dtype=np.int64),
+            )
+        ways, hops = self._tables[key]
+        codes, arrival = self._drawn(
+            ways[which], np.asarray(size_bytes), np.asarray(sent_ns), np.full(len(src), ttl_ms * 1_000_000)
+        )
+        arrived_ms = np.where(codes == fate.DELIVERED, arrival / 1e6, np.nan)
+        self.ledger.sent += len(src)
+        self.ledger.settle_many(codes, src, dst, topic, sent_ns, arrived_ms, size_bytes, hops[which])
+        return arrived_ms, codes
+
+    def _checked(self, src: int, dst: int, topic: str) -> list[int]:
+        way = self._way(src, dst, topic)
+        if not way and src != dst:
+            raise ValueError(f"no links lead from '{self.names[src]}' to '{self.names[dst]}'")
+        return way
+
+    def _drawn(self, ways: Ints, size_bytes: Ints, entered: Ints, ttl_ns: Ints) -> tuple[Ints, Ints]:
+        """Return fate codes and arrival times [ns] of messages over `ways` [message, link]."""
+        sizes = size_bytes[:, None]
+        rate = self._rate[ways]
+        service = np.where(rate > 0, -(-sizes * 8_000_000_000 // np.maximum(rate, 1)), 0)
+        normal = self._rng.standard_normal(ways.shape)
+        latency = np.where(
+            self._has_latency[ways], np.rint(np.exp(self._mu[ways] + self._sigma[ways] * normal)), 0.0
+        ).astype(np.int64)
+        arrival = entered + (service + latency).sum(axis=1)
+        lost = (self._rng.random(ways.shape) < self._loss[ways]).any(axis=1)
+        cut = (self._rng.random(ways.shape) < self._down[ways]).any(axis=1)
+        late = (ttl_ns > 0) & (arrival > entered + ttl_ns)
+        codes = np.select([cut, lost, late], [fate.LINK_DOWN, fate.LOST, fate.EXPIRED], fate.DELIVERED)
+        return codes, arrival
 
     def _settle(
         self, code: int, message: Message, src: int, dst: int, entered_ns: int, arrived_ms: float, hops: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -31,6 +32,10 @@ class Carrier(Protocol):
         """When something happens next inside [ns], or None."""
         ...
 
+    def earliest_ns(self, concerns: Concern) -> int | None:
+        """Return a time before which no message that `concerns` someone arrives [ns]; None: none is on its way."""
+        ...
+
     def send(self, message: Message, now_ns: int) -> None:
         """Put `message` on its way."""
         ...
@@ -53,6 +58,8 @@ class Carrier(Protocol):
 
 
 Router = Callable[[Message], str]
+Concern = Callable[[str, str], bool]
+"""Receiver and topic -> whether somebody there acts on it at once."""
 
 
 class CommsSimulator:
@@ -63,7 +70,8 @@ class CommsSimulator:
 
     A message is handed over at the first multiple of `slot_ms` at or after its arrival; `arrived_ms` keeps
     the exact time. It enters the network at its `sent_ms`, so that the 1 ms of a time-shifted connection
-    costs it nothing.
+    costs it nothing. Mail that wakes nobody stays here until mail goes that does, or until the next
+    multiple of `gather_ms`, when its readers look at it by themselves.
 
     Ports
     -----
@@ -80,6 +88,10 @@ class CommsSimulator:
     route_to_port : callable or mapping
         Delivered message -> port, or receiver's name -> port.
     slot_ms : int
+    wakes : callable, optional
+        Receiver and topic -> whether somebody there acts at once; by default each message wakes its listener.
+    gather_ms : int, optional
+        Greatest span that divides all periods at which listeners look at their mail; the grid tick by default.
     step_ms : int
         The grid tick at which counters and log are given.
     """
@@ -87,15 +99,20 @@ class CommsSimulator:
     def __init__(
         self, network: Carrier, ports: Sequence[str], route_to_port: Router | Mapping[str, str],
         *, boxes: Sequence[str] = (), slot_ms: int = 10, step_ms: int = 900_000,
+        wakes: Concern | None = None, gather_ms: int | None = None,
     ) -> None:  # fmt: skip
-        if slot_ms < 1 or step_ms < 1:
-            raise ScenarioError([Problem("comms", "slot_ms", "slot_ms and step_ms must be at least 1 ms")])
+        gather_ms = step_ms if gather_ms is None else gather_ms
+        if slot_ms < 1 or step_ms < 1 or gather_ms < 1:
+            text = "slot_ms, step_ms and gather_ms must be at least 1 ms"
+            raise ScenarioError([Problem("comms", "slot_ms", text)])
         taken = {"outbox", "counters", "log"} & {*ports, *boxes}
         if taken:
             text = f"'{min(taken)}' is a port of the network itself; name the destination differently"
             raise ScenarioError([Problem("comms", "ports", text)])
         self.network = network
-        self.slot_ms, self.step_ms = slot_ms, step_ms
+        self.slot_ms, self.step_ms, self.gather_ms = slot_ms, step_ms, gather_ms
+        self._wakes = wakes and cache(wakes)
+        self._gathered: dict[str, list[Message]] = {}
         self._route = _by_receiver(route_to_port) if isinstance(route_to_port, Mapping) else route_to_port
         self._mail_ports = frozenset((*ports, *boxes))
         self._boxes: dict[str, list[Message]] = {name: [] for name in boxes}
@@ -112,11 +129,29 @@ class CommsSimulator:
         if outbox:
             self._send(outbox, now_ms)
         arrived = network.advance(now_ms * _NS)
-        outputs = self._boxed(self._due(arrived, now_ms), now_ms)
+        outputs = self._boxed(self._gather(self._due(arrived, now_ms), now_ms), now_ms)
         if is_tick(now_ms, self.step_ms):
             outputs["counters"] = network.ledger.array()
             outputs["log"] = network.drain_log()
         return Step(self._next_ms(now_ms), outputs)
+
+    def _gather(self, due: dict[str, Any], now_ms: int) -> dict[str, Any]:
+        """Keep back a port's mail until some of it wakes somebody, or its readers look at it anyway."""
+        if self._wakes is None:
+            return due
+        looked_at = is_tick(now_ms, self.gather_ms)
+        for port in self.ports.tells:
+            new = due.pop(port, [])
+            mail = self._gathered.pop(port, []) + new
+            if mail and (looked_at or self._rouses(new)):
+                due[port] = mail
+            elif mail:
+                self._gathered[port] = mail
+        return due
+
+    def _rouses(self, mail: list[Message]) -> bool:
+        wakes = self._wakes
+        return wakes is not None and any(wakes(message.receiver, message.topic) for message in mail)
 
     def _boxed(self, due: dict[str, Any], now_ms: int) -> dict[str, Any]:
         """Put what is due for a box into it; empty the boxes once the tick they were filled for is over."""
@@ -167,14 +202,24 @@ class CommsSimulator:
     def _next_ms(self, now_ms: int) -> int:
         """Return the next slot in which something may be due, or the next grid tick."""
         tick = next_tick(now_ms, self.step_ms)
-        if self._held:
+        wakes = self._wakes
+        if self._held and (wakes is None or self._rouses(self._held)):
             return min(tick, next_tick(now_ms, self.slot_ms))
         at_ns = self.network.next_event_ns
+        if wakes is not None:
+            if self._gathered or self._held or at_ns is not None:
+                tick = min(tick, next_tick(now_ms, self.gather_ms))
+            at_ns = self.network.earliest_ns(wakes)
         if at_ns is None:
             return tick
         slot_ns = self.slot_ms * _NS
         slot = -(-at_ns // slot_ns) * self.slot_ms
         return min(tick, max(slot, now_ms + 1))
+
+    def close(self, end_ms: int) -> dict[str, NDArray[Any]]:
+        """Let what is under way arrive up to the end of the run; return the log since the last grid tick."""
+        self.network.advance(end_ms * _NS)
+        return self.network.drain_log()
 
     def get_state(self) -> dict[str, Any]:
         """Return the network's state and what is held for the next slot."""
@@ -182,6 +227,7 @@ class CommsSimulator:
         return {
             "network": self.network.get_state(), "held": list(self._held), "boxes": boxes,
             "box_until_ms": self._box_until_ms,
+            "gathered": {name: list(mail) for name, mail in self._gathered.items()},
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -190,6 +236,7 @@ class CommsSimulator:
         self._held = list(state["held"])
         self._boxes = {name: list(box) for name, box in state["boxes"].items()}
         self._box_until_ms = state["box_until_ms"]
+        self._gathered = {name: list(mail) for name, mail in state["gathered"].items()}
 
 
 def _by_receiver(ports: Mapping[str, str]) -> Router:

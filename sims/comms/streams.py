@@ -7,6 +7,29 @@ from hashlib import blake2b
 import numpy as np
 
 
+class Draws:
+    """Numbers of any link and purpose, block by block, from one generator that is set to the place.
+
+    Philox is a keyed function of a counter (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+    2011): the key is a digest of seed, name and purpose, the block is the counter's second word. A block
+    is had at a tenth of the cost of a generator of its own, and all that is to be kept is its number.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._bits = np.random.Philox(0)
+        self._generator = np.random.Generator(self._bits)
+        self._place = self._bits.state
+
+    def block(self, name: str, purpose: str, number: int) -> np.random.Generator:
+        """Return the generator, set to the start of a block; draw from it before asking for another."""
+        digest = blake2b(f"{self._seed}\0{name}\0{purpose}".encode(), digest_size=16).digest()
+        self._place["state"]["key"] = np.frombuffer(digest, dtype="<u8")
+        self._place["state"]["counter"] = np.array([0, number, 0, 0], dtype=np.uint64)
+        self._bits.state = self._place
+        return self._generator
+
+
 def stream(seed: int, name: str, purpose: str) -> np.random.Generator:
     """Return the generator of `name` for `purpose`; the same whatever else draws, and in any process.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappush
 
 from sims.comms import ledger as fate
 from sims.comms.arq import Arq
@@ -12,9 +13,13 @@ from sims.comms.disruption import Disruptions
 from sims.comms.link import BIT_NS, Link, LinkSpec
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
-from sims.comms.packet import DATA, FLOOD, REPLAY, Callbacks, Packet, Timer
+from sims.comms.packet import ACK, DATA, FLOOD, REPLAY, Callbacks, Packet, Timer
 from sims.comms.routing import Routes
+from sims.comms.streams import Draws
 from sims.core.message import Message
+
+Concerned = Callable[[str, str], bool]
+"""Receiver and topic -> whether somebody there acts on it at once."""
 
 
 class Transit(Delivery):
@@ -27,12 +32,14 @@ class Transit(Delivery):
     ) -> None:  # fmt: skip
         super().__init__([node.name for node in nodes], arq, topics)
         self.nodes = tuple(nodes)
+        self._count = len(self.nodes)
         self.index = {name: code for code, name in enumerate(self.names)}
         self.links: list[Link] = []
+        draws = Draws(seed)
         for spec in links:
             for ends in [(spec.a, spec.b)] if spec.simplex else [(spec.a, spec.b), (spec.b, spec.a)]:
                 a, b = self.index[ends[0]], self.index[ends[1]]
-                self.links.append(Link(len(self.links), spec, a, b, ends, seed))
+                self.links.append(Link(len(self.links), spec, a, b, ends, draws))
         self._out: list[list[Link]] = [[] for _ in nodes]
         for link in self.links:
             self._out[link.src].append(link)
@@ -44,6 +51,7 @@ class Transit(Delivery):
         shared = [link for link in self.links if not link.topic]
         self.routes = Routes(len(nodes), shared, self._node_down)
         self.disruptions = Disruptions(outages, attacks, self.links, self.names, seed)
+        self._known = self.routes.known
         self._on_arrive: Callbacks = [self._arrive]
         self._on_enter: Callbacks = [self._enter_late]
         self._on_timer: Callbacks = [self._timer]
@@ -106,12 +114,26 @@ class Transit(Delivery):
         link = packet.link
         if packet.entered_ns <= link.cut_ns:
             self._drop(packet, fate.LINK_DOWN)
-            return
-        packet.hops += 1
-        self._reach(packet, link.dst)
+        else:
+            packet.hops += 1
+            self._reach(packet, link.dst)
 
     def _reach(self, packet: Packet, node: int) -> None:
         """Hand `packet` over at `node`, or send it on from there."""
+        link = self._known.get((node << 32) + packet.dst)
+        if link is None:
+            self._look_round(packet, node)
+        elif packet.expires_ns and self._env._now > packet.expires_ns:
+            self._drop(packet, fate.EXPIRED)
+        elif link.attacks:
+            self._take(link, packet)
+        elif link.waiting or link.free_ns > self._env._now:
+            self._wait(link, packet)
+        else:
+            self._transmit(link, packet)
+
+    def _look_round(self, packet: Packet, node: int) -> None:
+        """Deal with `packet` where no way on from `node` is known yet: it is there, has to part, or may be stuck."""
         if self._node_down[node]:
             self._drop(packet, fate.NODE_DOWN)
         elif packet.expires_ns and self._env._now > packet.expires_ns:
@@ -123,16 +145,10 @@ class Transit(Delivery):
                 self._deliver(packet)
         elif packet.members is not None:
             self._split(packet, node)
+        elif self.routes.next_link(node, packet.dst) is None:
+            self._strand(packet, node)
         else:
-            link = self.routes.next_link(node, packet.dst)
-            if link is None:
-                self._strand(packet, node)
-            elif link.attacks:
-                self._take(link, packet)
-            elif link.waiting or link.free_ns > self._env._now:
-                self._wait(link, packet)
-            else:
-                self._transmit(link, packet)
+            self._reach(packet, node)
 
     def _enter(self, link: Link, packet: Packet) -> None:
         """Put `packet` on the wire, or in the queue before it."""
@@ -151,15 +167,13 @@ class Transit(Delivery):
     def _transmit(self, link: Link, packet: Packet) -> None:
         """Occupy the wire, draw latency and loss, and let the packet arrive."""
         env = self._env
-        now = packet.entered_ns = env._now
-        size = packet.message.size_bytes
+        at = now = packet.entered_ns = env._now
+        packet.link = link
         link.packets += 1
-        link.bytes += size
-        at = now
+        link.bytes += packet.size_bytes
         if rate := link.rate:
-            at = link.free_ns = now + (size * BIT_NS + rate - 1) // rate
-        latencies = link.latencies
-        at += latencies.pop() if latencies else link.latency_ns()
+            at = link.free_ns = now + (packet.size_bytes * BIT_NS + rate - 1) // rate
+        at += link.latencies.pop() if link.latencies else link.latency_ns()
         if not link.plain:
             at = link.restrain(at, now)
         if link.until_loss > 1:
@@ -167,8 +181,8 @@ class Transit(Delivery):
         elif link.loss and link.loses():
             self._drop(packet, fate.LOST)
             return
-        packet.link = link
-        env.at(at, packet, self._on_arrive)
+        packet.callbacks = self._on_arrive
+        heappush(env._queue, (at, 1, next(env._eid), packet))
         if link.p_duplicate and link.duplicates() and packet.kind == DATA and packet.members is None:
             self._share(packet).copies += 1
             self.ledger.extras["duplicates"] += 1
@@ -222,7 +236,7 @@ class Transit(Delivery):
         self.ledger.extras["replays"] += len(passing) - 1
         for number, (delay, message) in enumerate(passing):
             one = packet.twin(kind=REPLAY, shared=False) if number else packet
-            one.message = message
+            one.message, one.size_bytes = message, message.size_bytes
             if delay:
                 one.link, one.held = link, True
                 self._env.at(self._env.now + delay, one, self._on_enter)
@@ -261,6 +275,20 @@ class Transit(Delivery):
     def set_timer(self, at_ns: int, timer: Timer) -> None:
         """Let `timer` fire at `at_ns`."""
         self._env.at(at_ns, timer, self._on_timer)
+
+    def _touches(self, event: Packet | Timer, concerns: Concerned) -> bool:
+        """Tell whether `event` may bring a message that `concerns` someone nearer to its receiver."""
+        if isinstance(event, Packet):
+            return event.kind != FLOOD and event.kind != ACK and self._concerns(event, concerns)
+        if event.kind == "wake":
+            return any(self._concerns(packet, concerns) for packet in self.links[event.number].packets_waiting())
+        if event.kind == "retry":
+            return event.number in self._tickets
+        return event.kind == "up" and any(self._parked.values())
+
+    def _concerns(self, packet: Packet, concerns: Concerned) -> bool:
+        codes = (packet.dst,) if packet.members is None else packet.members
+        return any(concerns(self.names[code], packet.message.topic) for code in codes)
 
     def fail(self, links: Sequence[Link], node: int, *, loses_in_flight: bool) -> None:
         """Take `links` and `node` (-1: none) down; what waits there finds another way or is lost."""

@@ -11,6 +11,7 @@ from sims.comms.attacks import Attack
 from sims.comms.link import Link, LinkSpec
 from sims.comms.network import Network
 from sims.comms.packet import Packet
+from sims.comms.streams import Draws
 from sims.comms.technology import technology
 from sims.core.message import Message
 
@@ -168,7 +169,7 @@ def test_tandem_of_three_hops_of_two_million():
 
 
 def link(**overrides):
-    return Link(0, LinkSpec("a", "b", technology("lte", **overrides)), 0, 1, ("a", "b"), 7)
+    return Link(0, LinkSpec("a", "b", technology("lte", **overrides)), 0, 1, ("a", "b"), Draws(7))
 
 
 def test_latency_is_lognormal_with_the_table_s_median_and_p95():
@@ -217,14 +218,14 @@ def test_in_order_link_never_lets_a_packet_overtake():
 
 
 def test_each_priority_has_a_queue_of_its_own():
-    wire = Link(0, LinkSpec("a", "b", technology("lte"), 2), 0, 1, ("a", "b"), 7)
+    wire = Link(0, LinkSpec("a", "b", technology("lte"), 2), 0, 1, ("a", "b"), Draws(7))
     packets = [Packet(i, Message("a", "b", "m", priority=p), 0, 1, 0) for i, p in enumerate((1, 1, 1, 0, 2))]
     assert [wire.wait(packet) for packet in packets] == [True, True, False, True, True]
     assert [wire.next_packet().uid for _ in range(wire.waiting)] == [3, 0, 1, 4]
 
 
 def test_a_link_is_the_same_whatever_others_there_are():
-    alone, second = link(), Link(9, LinkSpec("a", "b", technology("lte")), 3, 4, ("a", "b"), 7)
+    alone, second = link(), Link(9, LinkSpec("a", "b", technology("lte")), 3, 4, ("a", "b"), Draws(7))
     assert [alone.latency_ns() for _ in range(200)] == [second.latency_ns() for _ in range(200)]
-    other = Link(0, LinkSpec("a", "c", technology("lte")), 0, 1, ("a", "c"), 7)
+    other = Link(0, LinkSpec("a", "c", technology("lte")), 0, 1, ("a", "c"), Draws(7))
     assert alone.latency_ns() != other.latency_ns()

@@ -119,3 +119,36 @@ def test_snapshot_continues_bit_identical():
 def test_what_only_the_exact_mode_can_do_is_refused(options, text):
     with pytest.raises(ScenarioError, match=text):
         SampledNetwork(network(**options))
+
+
+def test_a_batch_of_arrays_has_the_statistics_of_single_messages_and_the_same_books():
+    net, count = SampledNetwork(network([RandomOutage.of("sub--primary", 0.9, 60_000.0)])), 20_000
+    src, dst = np.full(count, net.index["sub"]), np.full(count, net.index["dms"])
+    sent = np.arange(count) * 1000 * MS
+    arrived, codes = net.carry(src, dst, sent, np.full(count, 100), "m")
+    came = np.isfinite(arrived)
+    single = delays(SampledNetwork(network([RandomOutage.of("sub--primary", 0.9, 60_000.0)])))
+    assert ks_2samp(arrived[came] - sent[came] / 1e6, single).pvalue > 0.01
+    assert came.mean() == pytest.approx(0.9 * 0.9702, abs=0.008)
+    counts = net.counts()
+    assert (counts["sent"], counts["delivered"], counts["in_flight"]) == (count, came.sum(), 0)
+    log = net.drain_log()
+    assert np.array_equal(log["arrived_ms"], arrived, equal_nan=True)
+    assert np.array_equal(log["fate"], codes)
+    assert set(log["hops"]) == {2}
+    assert net.drain_log()["fate"].size == 0
+
+
+def test_a_batch_keeps_its_place_in_the_log_and_refuses_what_has_no_way():
+    net = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", technology("ideal"))]))
+    net.send(Message("a", "b", "first"), 0)
+    net.advance(MS)
+    two = np.array([0, 0])
+    net.carry(two, two + 1, two, two + 100, "second")
+    state = net.get_state()
+    again = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", technology("ideal"))]))
+    again.set_state(state)
+    names = again.ledger.names()["topic"]
+    assert [names[code] for code in again.drain_log()["topic"]] == ["first", "second", "second"]
+    with pytest.raises(ValueError, match="no links lead from 'a' to 'c'"):
+        net.carry(two, two + 2, two, two, "m")

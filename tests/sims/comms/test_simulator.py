@@ -216,6 +216,47 @@ def test_the_sampled_network_takes_the_exact_one_s_place():
     assert [(at, m.arrived_ms) for at, m in listener.heard] == [(30, 22.0), (1030, 1022.0), (2030, 2022.0)]
 
 
+def gathering(topic, **options):
+    listener = Listener(1000)
+    comms = CommsSimulator(
+        network(), ["control"], lambda message: "control", slot_ms=10, step_ms=1000,
+        wakes=lambda receiver, heard: receiver == "dms" and heard == topic, **options,
+    )
+    return run(comms, 5001, [Sender(1000), Sender(2000, times=2)], listener), listener.heard
+
+
+def test_mail_that_wakes_nobody_waits_for_the_next_look():
+    steps, heard = gathering("fault")
+    assert {at for at, _ in heard} == {1000, 2000, 3000, 4000, 5000}
+    assert all(at == m.sent_ms + 1000 and m.arrived_ms == m.sent_ms + 22.0 for at, m in heard)
+    assert len(heard) == 5 + 3 * 2
+    # a tick and an outbox per second, nothing for what happens on the way
+    assert steps["comms"] == 6 + 6 - 1
+    _, sooner = gathering("fault", gather_ms=250)
+    assert {at - m.sent_ms for at, m in sooner} == {250}
+
+
+def test_mail_that_wakes_somebody_goes_at_its_slot_and_takes_the_rest_along():
+    _, heard = gathering("m")
+    assert {at - m.sent_ms for at, m in heard} == {30}
+    comms = CommsSimulator(
+        network(), ["control"], lambda message: "control", slot_ms=10, step_ms=1000,
+        wakes=lambda receiver, topic: topic == "fault",
+    )
+    quiet = step(comms, 1, Message("sub", "dms", "telemetry"))
+    assert quiet.next_ms == 1000
+    assert step(comms, 51, Message("sub", "dms", "fault", sent_ms=50)).next_ms == 80
+    at_slot = step(comms, 80)
+    assert [m.topic for m in at_slot.outputs["control"]] == ["telemetry", "fault"]
+    assert at_slot.next_ms == 1000
+
+
+def test_the_end_of_a_run_books_what_is_under_way():
+    comms = CommsSimulator(network(), ["control"], {"dms": "control"}, wakes=lambda receiver, topic: False)
+    step(comms, 1, Message("sub", "dms", "m"))
+    assert comms.close(50)["arrived_ms"].tolist() == [22.0]
+
+
 def test_what_a_user_does_wrong():
     with pytest.raises(ScenarioError, match="'log' is a port of the network itself"):
         CommsSimulator(network(), ["control", "log"], {})
