@@ -52,12 +52,15 @@ class Containment:
         )
         self._shift = np.zeros(count)
 
+    def promise(self, p_rated_mw: Array, droop_mw_per_hz: Array) -> Array:
+        """Return the reserve on offer, or ordered where a droop is not nan [MW], before headroom; it must be kept."""
+        s = self.settings
+        ordered = droop_mw_per_hz * (s.full_hz - s.deadband_hz)
+        return np.where(np.isnan(ordered), s.reserve_share * p_rated_mw, np.minimum(ordered, p_rated_mw))
+
     def reserve(self, terminal: Terminal) -> Array:
         """Return the reserve on offer or ordered [MW], before headroom."""
-        s = self.settings
-        own = s.reserve_share * terminal.p_rated_mw
-        ordered = terminal.droop_mw_per_hz * (s.full_hz - s.deadband_hz)
-        return np.where(np.isnan(ordered), own, np.minimum(ordered, terminal.p_rated_mw))
+        return self.promise(terminal.p_rated_mw, terminal.droop_mw_per_hz)
 
     def curve(self, dt_s: float) -> Curve | None:
         """Return the droop in shares of the reserve."""

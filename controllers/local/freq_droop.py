@@ -23,7 +23,9 @@ class FrequencyDroop:
     response_s : float
         Open-loop response time: 90 % of a step is reached within it, so the lag is response_s/ln(10).
     trip_hz : pair of float
-        Beyond these the unit is off.
+        Beyond these the unit is off at once.
+    trips : bool
+        False where another law does that, with its timers.
 
     Notes
     -----
@@ -35,8 +37,10 @@ class FrequencyDroop:
 
     def __init__(
         self, count: int, *, f0_hz: float = 60.0, deadband_hz: float = 0.036, droop: float = 0.05,
-        response_s: float = 5.0, trip_hz: tuple[float, float] = (56.5, 62.0), name: str = "freq_droop",
+        response_s: float = 5.0, trip_hz: tuple[float, float] = (56.5, 62.0), trips: bool = True,
+        name: str = "freq_droop",
     ) -> None:
+        self._trips = trips
         self.name, self._f0, self._band, self._trip = name, f0_hz, deadband_hz, trip_hz
         self._slope = 1.0 / (f0_hz * droop)
         self._tau_s = response_s / math.log(10.0)
@@ -59,8 +63,8 @@ class FrequencyDroop:
         most = np.maximum(terminal.p_avail_mw, p)
         aim = np.where(beyond, np.minimum(np.maximum(aim, np.minimum(p, 0.0)), most), p)
         self._shift += (aim - p - self._shift) * -np.expm1(-dt_s / self._tau_s)
-        off = (f <= self._trip[0]) | (f >= self._trip[1])
-        self._shift = np.where(off, -p, self._shift)
+        if self._trips:
+            self._shift = np.where((f <= self._trip[0]) | (f >= self._trip[1]), -p, self._shift)
         return p + self._shift, terminal.q_mvar
 
     def curve(self, dt_s: float) -> Curve | None:

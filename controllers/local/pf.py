@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers.local.terminal import Array, Terminal
 from sims.grid.curve import Curve
@@ -69,6 +70,11 @@ class PowerFrequency:
         self._limit = np.full(count, np.inf)
         self._out = np.zeros(count)
         self._moved = False
+
+    @property
+    def off(self) -> NDArray[np.bool_]:
+        """Return which units have tripped, [device]."""
+        return self._off
 
     def curve(self, dt_s: float) -> Curve | None:
         """Return the reduction in shares of the frozen power, -1 beyond either trip."""

@@ -14,6 +14,17 @@ VOLT_VAR_B = ((0.92, 1.0), (0.98, 0.0), (1.02, 0.0), (1.08, -1.0))
 """Category B of IEEE 1547-2018, table 8, in shares of 0.44 of rated apparent power."""
 
 
+SMALL_RATIO, LARGE_RATIO = 0.3287, 0.4843
+"""Largest reactive over rated active power, at cos phi 0.95 and 0.90."""
+
+
+def prescribed_q(p_rated_mw: Array, v_pu: Array) -> Array:
+    """Return what inverters above 4.6 kVA feed by Q(U) once the lag is over, as their grid operator reckons [Mvar]."""
+    u, share = np.array(Q_U).T
+    out: Array = LARGE_RATIO * p_rated_mw * np.interp(v_pu, u, share)
+    return out
+
+
 class ReactiveVoltage:
     """Feeds reactive power at low voltage, draws it at high voltage, with a first-order lag.
 
@@ -48,7 +59,7 @@ class ReactiveVoltage:
     def largest(self, terminal: Terminal) -> Array:
         """Return the largest reactive power of each device [Mvar]."""
         if self._ratio is None:
-            ratio = np.where(terminal.s_rated_mva <= self._small, 0.3287, 0.4843)
+            ratio = np.where(terminal.s_rated_mva <= self._small, SMALL_RATIO, LARGE_RATIO)
             return ratio * terminal.p_rated_mw
         return self._ratio * (terminal.s_rated_mva if self._of == "s" else terminal.p_rated_mw)
 
@@ -64,7 +75,7 @@ class ReactiveVoltage:
 
     def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return what lingers from the last step and the amplitude of what follows voltage [Mvar]."""
-        now = self._base + self._swing * self._curve(np.nan_to_num(terminal.v_pu, nan=1.0))
+        now = self._base + self._swing * self._curve(np.where(np.isnan(terminal.v_pu), 1.0, terminal.v_pu))
         weight = self._weight(dt_s) if dt_s > 0 else 1.0
         self._base, self._swing = (1.0 - weight) * now, weight * self.largest(terminal)
         return self._base, self._swing

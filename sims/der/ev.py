@@ -17,6 +17,10 @@ from sims.der.sessions import NEVER_MS, Sessions
 
 Array = NDArray[np.float64]
 _LEAD_H = 48
+_STATE = (
+    "_vehicles", "_departure", "_stay", "_wakes", "_busy", "_vehicle_mw", "_cluster_mw", "unmet_mwh", "served_mwh",
+)
+_NUMBERS = ("_busy_count", "_from_ms", "_to_ms", "_leaves_ms")
 
 
 @dataclass(frozen=True)
@@ -62,23 +66,27 @@ class EvFleet:
             raise ScenarioError(f"ev tariff has {len(self.settings.tariff)} prices, needs one for each hour (24)")
         self.sessions, self.clusters = sessions, len(plug_mw)
         self._at = sessions.cluster
-        self._plug = plug_mw[self._at]
-        self._mode = np.array([STRATEGIES.index(name) for name in strategy], dtype=np.int8)[self._at]
-        self._by_price = self._mode == 1
+        count = len(self._at)
+        self._vehicles = vehicles = np.zeros(count, dtype=ev_kernel.VEHICLE)
+        self.remaining_mwh, self.e_mwh = vehicles["remaining_mwh"], vehicles["e_mwh"]
+        vehicles["plug_mw"], vehicles["battery_mwh"] = plug_mw[self._at], sessions.battery_mwh
+        vehicles["cluster"], vehicles["v2g"] = self._at, sessions.v2g
+        vehicles["mode"] = np.array([STRATEGIES.index(name) for name in strategy], dtype=np.int8)[self._at]
+        self._by_price = vehicles["mode"] == 1
         real = sessions.departure_ms[sessions.departure_ms < NEVER_MS]
         hours = int(real.max(initial=0) // MS_PER_H) + 2 * _LEAD_H
         stamps = [start.timestamp() + 3600.0 * (k - _LEAD_H) for k in range(hours + _LEAD_H)]
         tariff = self.settings.tariff
         self._price = np.array([tariff[dt.datetime.fromtimestamp(s, start.tzinfo).hour] for s in stamps])
-        count = len(self._at)
         self._stay = np.zeros(count, dtype=np.int64)
-        self._limit_price = np.zeros(count)
-        self.remaining_mwh, self.e_mwh = np.zeros(count), np.zeros(count)
         self.unmet_mwh = np.zeros(self.clusters)
         self.served_mwh = np.zeros(self.clusters)
-        self._arrival, self._departure = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self._plugged = np.zeros(count, dtype=bool)
-        self._vehicle_mw: Array = np.zeros((6, count))
+        self._arrival = vehicles["arrival_ms"]
+        self._departure = np.zeros(count, dtype=np.int64)  # once more by itself: whoever leaves is sought in all
+        self._wakes = np.full(count, NEVER_MS, dtype=np.int64)
+        self._busy, self._busy_count = np.zeros(count, dtype=np.int64), 0
+        self._vehicle_mw: Array = np.zeros((count, 5))
+        self._from_ms = self._to_ms = 0
         self._cluster_mw: Array = np.zeros((6, self.clusters))
         self._leaves_ms = 0
         self._load(np.arange(count))
@@ -89,8 +97,11 @@ class EvFleet:
         s, stay = self.sessions, self._stay[who]
         arrival, departure = s.arrival_ms[stay, who], s.departure_ms[stay, who]
         self._arrival[who], self._departure[who] = arrival, departure
+        self._vehicles["departure_ms"][who] = departure
         need = s.energy_mwh[stay, who]
         self.remaining_mwh[who] = need
+        idle = (departure <= arrival) | ((need <= 0) & ~s.v2g[who])
+        self._wakes[who] = np.where(idle, NEVER_MS, arrival)
         self.e_mwh[who] = np.maximum(self.settings.soc_departure * s.battery_mwh[who] - need, 0.0)
         payers = np.flatnonzero(self._by_price[who] & (arrival < NEVER_MS))
         if len(payers) == 0:
@@ -100,15 +111,15 @@ class EvFleet:
         ends = departure[payers, None] // MS_PER_H + _LEAD_H
         prices = np.where(slots < ends, self._price[np.minimum(slots, len(self._price) - 1)], np.inf)
         prices.sort(axis=1)
-        rate = self.settings.eta_charge * self._plug[who[payers]]
+        rate = self.settings.eta_charge * self._vehicles["plug_mw"][who[payers]]
         hours = np.clip(np.ceil(need[payers] / rate).astype(np.int64), 1, _LEAD_H)
-        self._limit_price[who[payers]] = np.take_along_axis(prices, hours[:, None] - 1, axis=1)[:, 0]
+        self._vehicles["limit_price"][who[payers]] = np.take_along_axis(prices, hours[:, None] - 1, axis=1)[:, 0]
 
     def _before_start(self) -> None:
         """Leave the stays that ended before time 0; those under way have charged at full power so far."""
         self._depart(0, count_unmet=False)
         here_h = np.clip(-self._arrival, 0, None) / MS_PER_H
-        gained = np.minimum(self.remaining_mwh, self._plug * here_h * self.settings.eta_charge)
+        gained = np.minimum(self.remaining_mwh, self._vehicles["plug_mw"] * here_h * self.settings.eta_charge)
         self.remaining_mwh -= gained
         self.e_mwh += gained
 
@@ -131,21 +142,35 @@ class EvFleet:
         Both are consumption, positive, shape [cluster].
         """
         self._depart(now_ms)
-        s, sessions = self.settings, self.sessions
+        s = self.settings
         hour = min(max(now_ms // MS_PER_H + _LEAD_H, 0), len(self._price) - 1)
-        ev_kernel.plan(
-            now_ms, dt_ms, self._price[hour] <= self._limit_price, self._mode, self._arrival, self._departure,
-            self.remaining_mwh, self.e_mwh, self._plug, sessions.battery_mwh, sessions.v2g, self._at,
-            s.eta_charge, s.eta_discharge, s.v2g_floor, s.v2g_ceiling,
-            self._vehicle_mw, self._cluster_mw, self._plugged,
+        self._busy_count = ev_kernel.plan(
+            now_ms, dt_ms, self._price[hour], self._wakes, self._vehicles, s.eta_charge, s.eta_discharge, s.v2g_floor,
+            s.v2g_ceiling, self._busy, self._vehicle_mw, self._cluster_mw,
         )
+        self._from_ms, self._to_ms = now_ms, now_ms + dt_ms
         return self._cluster_mw[ev_kernel.WISH], self._cluster_mw[ev_kernel.LIMIT]
+
+    def price_at(self, hour: int) -> float:
+        """Return the tariff in the `hour`-th hour of the run."""
+        return float(self._price[min(hour + _LEAD_H, len(self._price) - 1)])
+
+    @property
+    def busy(self) -> int:
+        """How many vehicles have something to do in the present step: plugged in, and to charge or to feed back."""
+        return self._busy_count
 
     @property
     def back_mw(self) -> Array:
         """Power the clusters can feed back in the present step [MW], [cluster]."""
         back: Array = self._cluster_mw[ev_kernel.BACK]
         return back
+
+    @property
+    def must_mw(self) -> Array:
+        """Power that vehicles of the clusters cannot put off beyond the present step [MW], [cluster]."""
+        must: Array = self._cluster_mw[ev_kernel.MUST]
+        return must
 
     def reserve(self, drawn_mw: Array) -> tuple[Array, Array]:
         """Return how far the clusters can reduce and raise what they draw, `drawn_mw` [MW], [cluster].
@@ -161,7 +186,8 @@ class EvFleet:
 
     def stored(self) -> Array:
         """Return the energy in the batteries of the plugged-in vehicles [MWh], [cluster]."""
-        here: Array = np.bincount(self._at, weights=self.e_mwh * self._plugged, minlength=self.clusters).astype(float)
+        stay_ms = np.minimum(self._departure, self._to_ms) - np.maximum(self._arrival, self._from_ms)
+        here: Array = np.bincount(self._at, weights=self.e_mwh * (stay_ms > 0), minlength=self.clusters).astype(float)
         return here
 
     def advance(self, p_mw: Array, dt_ms: int) -> None:
@@ -173,19 +199,17 @@ class EvFleet:
         if dt_ms > 0:
             s = self.settings
             ev_kernel.book(
-                np.ascontiguousarray(p_mw), dt_ms / MS_PER_H, self._vehicle_mw, self._cluster_mw, self._at,
-                s.eta_charge, s.eta_discharge, self.e_mwh, self.remaining_mwh,
+                np.ascontiguousarray(p_mw), dt_ms / MS_PER_H, self._busy[: self._busy_count], self._vehicle_mw,
+                self._cluster_mw, self._vehicles, s.eta_charge, s.eta_discharge, self._wakes, NEVER_MS,
             )
 
     def get_state(self) -> dict[str, Any]:
         """Return stays, energies and the plan in force."""
-        names = (
-            "_stay", "_limit_price", "remaining_mwh", "e_mwh", "unmet_mwh", "served_mwh", "_arrival", "_departure",
-            "_vehicle_mw", "_cluster_mw", "_plugged",
-        )
-        return {**{name: getattr(self, name).copy() for name in names}, "_leaves_ms": self._leaves_ms}
+        return {name: np.copy(getattr(self, name)) for name in _STATE} | {n: getattr(self, n) for n in _NUMBERS}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
-        for name, value in state.items():
-            setattr(self, name, value.copy() if isinstance(value, np.ndarray) else value)
+        for name in _STATE:
+            getattr(self, name)[...] = state[name]
+        for name in _NUMBERS:
+            setattr(self, name, state[name])

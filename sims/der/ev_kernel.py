@@ -1,4 +1,7 @@
-"""The two loops over vehicles, compiled: what each can draw in a step, and what it has drawn."""
+"""The two loops over vehicles, compiled: what each can draw in a step, and what it has drawn.
+
+Both pass over whoever is away, or full and not to feed back: on most of a day that is nearly everybody.
+"""
 
 from __future__ import annotations
 
@@ -10,66 +13,83 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+VEHICLE = np.dtype(
+    [
+        ("arrival_ms", "i8"), ("departure_ms", "i8"), ("remaining_mwh", "f8"), ("e_mwh", "f8"), ("plug_mw", "f8"),
+        ("battery_mwh", "f8"), ("limit_price", "f8"), ("cluster", "i4"), ("mode", "i1"), ("v2g", "i1"),
+    ],
+    align=True,
+)
+"""All of one vehicle side by side: those at work are few and far between, so each costs one line of memory."""
+
 WISH, MUST, LIMIT, BACK, EXTRA, BOTH = range(6)
-"""Rows of the plan: wished power, power that cannot wait, largest useful power, feeding back, charging beyond
-need, reserve both ways [MW]."""
+"""What a step plans: wished power, power that cannot wait, largest useful power, feeding back, charging beyond
+need, reserve both ways [MW]; the last by cluster only."""
 
 
 @nb.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def plan(
-    now_ms: int, dt_ms: int, cheap: Any, mode: Any, arrival_ms: Any, departure_ms: Any, remaining_mwh: Any,
-    e_mwh: Any, plug_mw: Any, battery_mwh: Any, v2g: Any, cluster: Any,
-    eta_c: float, eta_d: float, floor: float, ceiling: float, out: Any, total: Any, plugged: Any,
-) -> None:
-    """Fill `out` [row, vehicle] and `total` [row, cluster] for the step from `now_ms` on.
+    now_ms: int, dt_ms: int, price: float, wakes_ms: Any, vehicles: Any, eta_c: float, eta_d: float, floor: float,
+    ceiling: float, busy: Any, out: Any, total: Any,
+) -> int:
+    """Fill `total` [row, cluster] for the step from `now_ms` on; return how many vehicles have something to do.
 
-    `mode` is 0 at once, 1 by price (`cheap` says whether now is cheap for the vehicle), 2 spread over the stay.
+    These, which `wakes_ms` [vehicle] lets in, come first in `busy`, rising, and their powers in `out` [place in busy,
+    row]. The mode of `vehicles` is 0 at once, 1 by price (up to their limit), 2 spread over the stay.
     """
-    out[:] = 0.0
     total[:] = 0.0
     ends = now_ms + dt_ms
     hours = dt_ms / 3.6e6
-    for i in range(len(arrival_ms)):
-        begin = max(arrival_ms[i], now_ms)
-        inside = min(departure_ms[i], ends) - begin
-        plugged[i] = inside > 0
-        if inside <= 0:
-            continue
-        full = plug_mw[i] * inside / dt_ms
-        need = remaining_mwh[i] / (eta_c * hours)
-        later_mwh = plug_mw[i] * max(departure_ms[i] - ends, 0) / 3.6e6
+    count = 0
+    for i in range(len(wakes_ms)):
+        busy[count] = i  # overwritten by the next one unless it counts: no branch to guess
+        count += wakes_ms[i] < ends
+    for k in range(count):
+        car = vehicles[busy[k]]
+        remaining, plug = car.remaining_mwh, car.plug_mw
+        begin = max(car.arrival_ms, now_ms)
+        inside = min(car.departure_ms, ends) - begin
+        full = plug * inside / dt_ms
+        need = remaining / (eta_c * hours)
+        later_mwh = plug * max(car.departure_ms - ends, 0) / 3.6e6
         limit = min(full, need)
         must = min(max(need - later_mwh / hours, 0.0), limit)
         wish = limit
-        if mode[i] == 1 and not cheap[i]:
+        if car.mode == 1 and price > car.limit_price:
             wish = must
-        elif mode[i] == 2:
-            even = remaining_mwh[i] / (eta_c * (departure_ms[i] - begin) / 3.6e6) * (inside / dt_ms)
+        elif car.mode == 2:
+            even = remaining / (eta_c * (car.departure_ms - begin) / 3.6e6) * (inside / dt_ms)
             wish = min(max(even, must), limit)
-        c = cluster[i]
-        out[WISH, i], out[MUST, i], out[LIMIT, i] = wish, must, limit
+        c = car.cluster
+        out[k, WISH], out[k, MUST], out[k, LIMIT] = wish, must, limit
+        out[k, BACK], out[k, EXTRA] = 0.0, 0.0
         total[WISH, c] += wish
         total[MUST, c] += must
         total[LIMIT, c] += limit
-        if v2g[i]:
-            spare = max(e_mwh[i] - floor * battery_mwh[i], 0.0) * eta_d / hours
-            catch_up = max(later_mwh * eta_c - remaining_mwh[i], 0.0) * eta_d / hours
-            most = min(full, max(ceiling * battery_mwh[i] - e_mwh[i], 0.0) / (eta_c * hours))
+        if car.v2g:
+            held, full_mwh = car.e_mwh, car.battery_mwh
+            spare = max(held - floor * full_mwh, 0.0) * eta_d / hours
+            catch_up = max(later_mwh * eta_c - remaining, 0.0) * eta_d / hours
+            most = min(full, max(ceiling * full_mwh - held, 0.0) / (eta_c * hours))
             back = min(full, min(spare, catch_up))
             extra = max(most - limit, 0.0)
             both = max(min(wish + back, most - wish), 0.0)
-            out[BACK, i], out[EXTRA, i], out[BOTH, i] = back, extra, both
+            out[k, BACK], out[k, EXTRA] = back, extra
             total[BACK, c] += back
             total[EXTRA, c] += extra
             total[BOTH, c] += both
+    return count
 
 
 @nb.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def book(
-    p_mw: Any, hours: float, out: Any, total: Any, cluster: Any, eta_c: float, eta_d: float, e_mwh: Any,
-    remaining_mwh: Any,
+    p_mw: Any, hours: float, busy: Any, out: Any, total: Any, vehicles: Any, eta_c: float, eta_d: float,
+    wakes_ms: Any, never_ms: int,
 ) -> None:
-    """Share what each cluster drew, `p_mw` [cluster], among its vehicles and book the energy in place."""
+    """Share what each cluster drew, `p_mw` [cluster], among its vehicles and book the energy in place.
+
+    Whoever has all that is wanted, and may not feed back, has nothing to do for the rest of the stay.
+    """
     part = np.zeros((5, len(p_mw)))
     for c in range(len(p_mw)):
         must, wish, limit = total[MUST, c], total[WISH, c], total[LIMIT, c]
@@ -78,14 +98,18 @@ def book(
         part[2, c] = filled(p_mw[c] - wish, limit - wish)
         part[3, c] = filled(p_mw[c] - limit, total[EXTRA, c])
         part[4, c] = filled(-p_mw[c], total[BACK, c])
-    for i in range(len(cluster)):
-        c = cluster[i]
-        must, wish, limit = out[MUST, i], out[WISH, i], out[LIMIT, i]
+    for k in range(len(busy)):
+        car = vehicles[busy[k]]
+        c = car.cluster
+        must, wish, limit = out[k, MUST], out[k, WISH], out[k, LIMIT]
         drawn = part[0, c] * must + part[1, c] * (wish - must) + part[2, c] * (limit - wish)
-        drawn += part[3, c] * out[EXTRA, i]
-        stored = (drawn * eta_c - part[4, c] * out[BACK, i] / eta_d) * hours
-        e_mwh[i] += stored
-        remaining_mwh[i] = max(remaining_mwh[i] - stored, 0.0)
+        drawn += part[3, c] * out[k, EXTRA]
+        stored = (drawn * eta_c - part[4, c] * out[k, BACK] / eta_d) * hours
+        remaining = max(car.remaining_mwh - stored, 0.0)
+        car.e_mwh += stored
+        car.remaining_mwh = remaining
+        if remaining == 0.0 and not car.v2g:
+            wakes_ms[busy[k]] = never_ms
 
 
 @nb.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]

@@ -11,19 +11,21 @@ from numpy.typing import NDArray
 
 from sims.core.errors import ScenarioError, nearest
 
-KINDS = ("load", "pv", "wind", "storage", "ev", "heatpump", "chp")
+KINDS = ("load", "pv", "wind", "storage", "ev", "heatpump", "chp", "flexible", "svc", "statcom", "capacitor")
 GENERATION = ("pv", "wind", "chp")
 """Kinds whose available power is set by sun, wind or heat, and which can be curtailed."""
+COMPENSATION = ("svc", "statcom", "capacitor")
+"""Kinds that feed reactive power only."""
 STRATEGIES = ("uncontrolled", "price", "controlled")
 """How EV clusters charge: from arrival, in the cheapest hours, or spread over the stay."""
 
 _DEFAULTS: dict[str, Any] = {
     "p_rated_mw": 0.0, "s_rated_mva": np.nan, "profile": "", "scaling": 1.0, "cos_phi": 1.0,
     "level": "lv", "remote": True, "e_rated_mwh": 0.0, "soc_start": 0.5, "vehicles": 0, "plug_mw": 0.011,
-    "v2g_share": 0.0, "strategy": "uncontrolled",
+    "v2g_share": 0.0, "strategy": "uncontrolled", "steps": 1,
 }
 _TEXT = ("name", "kind", "profile", "level", "strategy")
-_WHOLE = ("feeder", "node", "dso", "vehicles")
+_WHOLE = ("feeder", "node", "dso", "vehicles", "steps")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,12 @@ class DeviceTable:
     remote : ndarray of bool
         Whether commands can reach it.
     e_rated_mwh, soc_start : ndarray
-        Storage: usable energy and share at the start; heat pump: buffer as electric energy.
+        Storage: usable energy and share at the start; heat pump, flexible: buffer as electric energy.
     vehicles, plug_mw, v2g_share, strategy : ndarray
         EV clusters: how many vehicles, plug power, share able to feed back, ``uncontrolled`` | ``price`` |
         ``controlled``.
+    steps : ndarray of int
+        Steps of a switched capacitor, whose `s_rated_mva` is that of all together.
     feeder_names, dso_names : tuple of str
         Names by the global indices above.
     """
@@ -73,6 +77,7 @@ class DeviceTable:
     plug_mw: NDArray[np.float64]
     v2g_share: NDArray[np.float64]
     strategy: NDArray[np.str_]
+    steps: NDArray[np.int64]
     feeder_names: tuple[str, ...]
     dso_names: tuple[str, ...]
 
@@ -126,6 +131,7 @@ class DeviceTable:
             (~((self.cos_phi > 0) & (self.cos_phi <= 1)), "cos_phi must lie in (0, 1]"),
             (~((self.soc_start >= 0) & (self.soc_start <= 1)), "soc_start must lie in [0, 1]"),
             (self.vehicles < 0, "vehicles must be 0 or more"),
+            (self.steps < 1, "steps must be 1 or more"),
             (~np.isin(self.level, ("lv", "mv")), "level must be lv or mv"),
             (~np.isin(self.strategy, STRATEGIES), f"strategy is not one of {' | '.join(STRATEGIES)}"),
         )
@@ -181,18 +187,28 @@ class DeviceFleet:
         self.index = {kind: picked(table.of_kind(kind)) for kind in KINDS}
         self.column_p = _columns(table, series, "_p", required=True)
         self.column_q = _columns(table, series, "_q", required=False)
+        heat = self.index["heatpump"]
+        self._take_cop = _columns(table, series, "_cop", required=False)[heat]
         points = table.feeder * (int(table.node.max(initial=0)) + 1) + table.node
         self.behind = np.unique(points, return_inverse=True)[1].reshape(-1).astype(np.int64)
         self.points = int(self.behind.max(initial=-1)) + 1
         self.generates = np.isin(table.kind, GENERATION)
         self.tan_phi = np.tan(np.arccos(table.cos_phi))
         self._take_p = np.where(self.column_p >= 0, self.column_p, len(series))
-        self._take_q = np.where(self.column_q >= 0, self.column_q, len(series) + 1)
+        load = self.index["load"]
+        self._take_q = np.where(self.column_q >= 0, self.column_q, len(series) + 1)[load]
+        self._scaling_q = table.scaling[load]
 
     def shares(self, profile: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the P and Q share of each device from the series' values; Q is nan without a series."""
+        """Return the P share of each device and the Q share of each load; Q is nan without a series."""
         padded = np.append(profile, (1.0, np.nan))
-        return padded[self._take_p] * self.table.scaling, padded[self._take_q] * self.table.scaling
+        return padded[self._take_p] * self.table.scaling, padded[self._take_q] * self._scaling_q
+
+    def worth(self, profile: NDArray[np.float64]) -> NDArray[np.float64] | float:
+        """Return the COP of each heat pump over that at its rating, 1 where there is no series of it."""
+        if not (self._take_cop >= 0).any():
+            return 1.0
+        return np.append(profile, 1.0)[self._take_cop]  # -1 takes the last, which is 1
 
 
 def _columns(table: DeviceTable, series: Sequence[str], ending: str, *, required: bool) -> NDArray[np.int64]:

@@ -55,8 +55,9 @@ class Law(Protocol):
     """A rule inside devices, without communication, for all devices of a group at once.
 
     `duty` is the duty of the responsibility table that it serves; `acts_on` says against what it is
-    evaluated: ``power`` (in the step, from P alone), ``voltage`` or ``frequency`` (with the power flow);
-    `quantity` is what it moves, ``p_mw`` or ``q_mvar``.
+    evaluated: ``power`` (in the step, from P alone), ``voltage`` or ``frequency`` (with the power flow),
+    ``terminal`` (in the step and while frequency moves fast, from all that is measured); `quantity` is what it
+    moves, ``p_mw`` or ``q_mvar``. A law that takes devices off the grid says so in an array `off`, [device].
     """
 
     name: str
@@ -97,3 +98,15 @@ class Bound:
 
 
 Laws = Sequence[Bound]
+
+
+def promised(laws: Laws, p_rated_mw: Array, droop_mw_per_hz: Array) -> Array:
+    """Return the reserve that laws of each device keep [MW]: a law that keeps one says so by `promise`."""
+    out = np.zeros_like(p_rated_mw)
+    for bound in laws:
+        promise, k = getattr(bound.law, "promise", None), bound.devices
+        if promise is not None:
+            out[k] += promise(p_rated_mw[k], droop_mw_per_hz[k])
+    return out
+
+

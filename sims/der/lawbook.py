@@ -89,7 +89,7 @@ class LawBook:
         actions: list[Action] = []
         for k, (bound, view, slot) in enumerate(zip(self.laws, self._views, self._slot, strict=True)):
             own = view.pick
-            if bound.law.acts_on == "power":
+            if bound.law.acts_on in ("power", "terminal"):
                 p_new, q_new = bound.law.respond(view, dt_s)
                 if ordered is not None:
                     q_new = np.where(ordered[own], q[own], q_new)
@@ -106,7 +106,16 @@ class LawBook:
                     p[own] = base
                     amplitude[slot][own] = swing
         self._trim(p, amplitude, v_pu)
+        self._disconnect(p, q, *amplitude.values())
         return p, q, amplitude, actions
+
+    def _disconnect(self, *columns: Array) -> None:
+        """Leave nothing of what devices feed that a law has taken off the grid, in place."""
+        for bound, view in zip(self.laws, self._views, strict=True):
+            off = getattr(bound.law, "off", None)
+            if off is not None and off.any():
+                for column in columns:
+                    column[view.pick] = np.where(off, 0.0, column[view.pick])
 
     def _trim(self, p: Array, amplitude: dict[str, Array], v_pu: Array) -> None:
         """Keep two reductions of one unit from adding up to more than it feeds in."""
@@ -131,7 +140,7 @@ class LawBook:
             if slot is None or curve is None:
                 continue
             at = (self.terminal.f_hz if slot == "pf" else v_pu)[view.pick]
-            if len(at) and (self.trace.active[k].any() or not _idle(curve, at)):
+            if self.trace.active[k].any() or not _idle(curve, at):
                 actions += self.trace.note(k, swing[slot][view.pick] * curve(at), now_ms)
         return actions
 
@@ -139,9 +148,17 @@ class LawBook:
         """Return what devices feed at a voltage, before any answer to frequency [MW]."""
         p = p_mw.copy()
         for view, slot, curve in zip(self._views, self._slot, self._curve, strict=True):
-            if slot == "pu" and curve is not None:
-                p[view.pick] += swing_mw[view.pick] * curve(v_pu[view.pick])
+            if slot == "pu" and curve is not None and not _idle(curve, at := v_pu[view.pick]):
+                p[view.pick] += swing_mw[view.pick] * curve(at)
         return p
+
+    def at_frequency(self, swing_mw: Array, f_hz: Array) -> Array:
+        """Return what the characteristics over frequency add at `f_hz` [device], settled [MW]."""
+        out = np.zeros_like(swing_mw)
+        for view, slot, curve in zip(self._views, self._slot, self._curve, strict=True):
+            if slot == "pf" and curve is not None:
+                out[view.pick] = swing_mw[view.pick] * curve(f_hz[view.pick])
+        return out
 
     def follow(self, base_mw: Array, f_hz: Array, rocof_hz_s: Array, dt_s: float) -> Array:
         """Return the power [MW] `dt_s` later under all laws on frequency, from `base_mw` without them."""
@@ -149,7 +166,7 @@ class LawBook:
         kept = t.f_hz, t.p_mw
         t.f_hz, t.rocof_hz_s, t.p_mw = f_hz, rocof_hz_s, base_mw.copy()
         for k, (bound, view) in enumerate(zip(self.laws, self._views, strict=True)):
-            if bound.law.acts_on == "frequency":
+            if bound.law.acts_on in ("frequency", "terminal"):
                 came = t.p_mw[view.pick].copy()
                 goes = bound.law.respond(view, dt_s)[0]
                 t.p_mw[view.pick] = goes
@@ -172,6 +189,8 @@ class LawBook:
 
 def _idle(curve: Curve, at: Array) -> bool:
     """Tell whether all of `at` lies where the characteristic is 0 around the middle of its range."""
+    if len(at) == 0:
+        return True
     zero = [x for x, y in zip(curve.x, curve.y, strict=True) if y == 0]
     low = -np.inf if curve.y[0] == 0 else min(zero, default=np.inf)
     high = np.inf if curve.y[-1] == 0 else max(zero, default=-np.inf)

@@ -23,7 +23,7 @@ class FeederSite:
     """A feeder as placement sees it: where load stands.
 
     `nodes` are node indices within the feeder, `load_mw` the peak demand there (positive), `load_mvar` its
-    reactive power or nothing, `level` is ``lv`` or ``mv``.
+    reactive power or nothing, `level` is ``lv`` or ``mv``, one for all nodes or one a node.
     """
 
     name: str
@@ -32,7 +32,18 @@ class FeederSite:
     nodes: NDArray[np.int64]
     load_mw: NDArray[np.float64]
     load_mvar: NDArray[np.float64] | None = None
-    level: str = "lv"
+    level: str | NDArray[np.str_] = "lv"
+
+    def level_at(self, node: NDArray[np.int64]) -> NDArray[np.str_]:
+        """Return the level of each of `node`; a node without load takes the first's."""
+        if isinstance(self.level, str):
+            return np.full(len(node), self.level)
+        by_node = dict(zip(self.nodes.tolist(), self.level.tolist(), strict=True))
+        return np.array([by_node.get(n, self.level[0]) for n in node.tolist()], dtype=np.str_)
+
+
+LOW_VOLTAGE_BELOW_MVA = 0.135
+"""VDE-AR-N 4105 holds for units below 135 kW: at a node of medium voltage they stand behind its local transformer."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,8 @@ class Shares:
     v2g_share: float = 0.0
     strategy: str = "uncontrolled"
     heatpump_buffer_h: float = 1.0
+    flexible_mw_per_mw_load: float = 0.0
+    flexible_buffer_h: float = 2.0
     adoption: float = 0.5
     counts: Mapping[str, int] = field(default_factory=dict)
     load_scaling: float = 1.0
@@ -88,6 +101,7 @@ _MIXES: dict[str, Mapping[str, float]] = {
     "wind": {f"WP{k}": 1.0 for k in (2, 3, 4, 5, 7, 8, 9, 10)},
     "heatpump": {"Air_Parallel_1": 2.0, "Air_Semi-Parallel_1": 2.0, "Soil_Alternative_1": 1.0},
     "chp": {f"BM{k}": 1.0 for k in range(1, 6)},
+    "flexible": {"G0-A": 1.0},
 }
 
 
@@ -121,7 +135,7 @@ def place(
             raise ScenarioError(f"no shares for feeder '{site.name}'{nearest(site.name, shares)}")  # type: ignore[arg-type]
         for block in _feeder(site, own, seed):
             count = len(block["name"])
-            full = {**_BLANK, "feeder": site.index, "dso": site.dso, "level": site.level, **block}
+            full = {**_BLANK, "feeder": site.index, "dso": site.dso, "level": _level(site, block), **block}
             for column, values in full.items():
                 rows.setdefault(column, []).append(np.broadcast_to(np.asarray(values), (count,)))
     by_name = {site.name: site for site in sites}
@@ -134,8 +148,9 @@ def place(
         extra = [c for c in item.columns if c not in _BLANK]
         if extra:
             raise ScenarioError(f"device '{item.name}': no column '{extra[0]}'{nearest(extra[0], _BLANK)}")
+        given = {"kind": item.kind, "node": np.array([item.node]), "p_rated_mw": item.p_rated_mw, **item.columns}
         full = {
-            **_BLANK, "level": found.level, **item.columns, "name": item.name, "kind": item.kind,
+            **_BLANK, "level": _level(found, given), **item.columns, "name": item.name, "kind": item.kind,
             "feeder": found.index, "dso": found.dso, "node": item.node, "p_rated_mw": item.p_rated_mw,
         }
         for column, values in full.items():
@@ -150,7 +165,7 @@ def place(
 _BLANK: dict[str, Any] = {
     "s_rated_mva": np.nan, "profile": "", "scaling": 1.0, "cos_phi": 1.0, "level": "lv", "remote": True,
     "e_rated_mwh": 0.0, "soc_start": 0.5, "vehicles": 0, "plug_mw": 0.011, "v2g_share": 0.0,
-    "strategy": "uncontrolled",
+    "strategy": "uncontrolled", "steps": 1,
 }
 _NONE: dict[str, Any] = {c: [] for c in ("name", "kind", "feeder", "node", "dso", "p_rated_mw")}
 
@@ -163,7 +178,26 @@ def _order(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.intp]:
     return np.lexsort((columns["feeder"], v2g, place, columns["level"], group))
 
 
-_GROUP = {"load": 0, "pv": 1, "wind": 1, "chp": 1, "storage": 2, "ev": 3, "heatpump": 4}
+_GROUP = {"load": 0, "pv": 1, "wind": 1, "chp": 1, "storage": 2, "ev": 3, "heatpump": 4, "flexible": 5,
+          "svc": 6, "statcom": 6, "capacitor": 6}  # fmt: skip
+
+
+def _level(site: FeederSite, block: Mapping[str, Any]) -> NDArray[np.str_]:
+    """Return which connection rule holds: that of the node, but small units and homes are at low voltage anywhere.
+
+    A node of medium voltage that carries load stands for the low-voltage grid below it: what fits there is there.
+    """
+    at = site.level_at(np.asarray(block["node"]))
+    if block["kind"] in _HOMES:
+        return np.full(len(at), "lv")
+    if block["kind"] == "load":
+        return at
+    size = np.asarray(block.get("s_rated_mva", block["p_rated_mw"]))
+    return np.where(size < LOW_VOLTAGE_BELOW_MVA, "lv", at)
+
+
+_HOMES = ("ev", "heatpump")
+"""Kinds that stand at homes."""
 
 
 def _rng(seed: int, feeder: str, purpose: str) -> np.random.Generator:
@@ -181,6 +215,7 @@ def _feeder(site: FeederSite, shares: Shares, seed: int) -> list[dict[str, Any]]
     wanted = {
         "pv": shares.pv_mw_per_mw_load * peak, "wind": shares.wind_mw_per_mw_load * peak,
         "chp": shares.chp_mw_per_mw_load * peak, "heatpump": shares.heatpump_mw_per_mw_load * peak,
+        "flexible": shares.flexible_mw_per_mw_load * peak,
     }
     if min(*wanted.values(), shares.storage_mw_per_mw_pv, shares.ev_per_mw_load) < 0:
         raise ScenarioError(f"feeder '{site.name}': shares must be 0 or more")
@@ -190,9 +225,11 @@ def _feeder(site: FeederSite, shares: Shares, seed: int) -> list[dict[str, Any]]
             continue
         rng = _rng(seed, site.name, kind)
         at, mw = _spread(rng, nodes, load, total, shares, kind)
-        extra: dict[str, Any] = {"s_rated_mva": mw * shares.s_per_p} if kind != "heatpump" else {
-            "e_rated_mwh": mw * shares.heatpump_buffer_h, "cos_phi": 0.98, "soc_start": 0.75,
-        }
+        extra: dict[str, Any] = {"s_rated_mva": mw * shares.s_per_p}
+        if kind == "heatpump":
+            extra = {"e_rated_mwh": mw * shares.heatpump_buffer_h, "cos_phi": 0.98, "soc_start": 0.75}
+        elif kind == "flexible":
+            extra = {"e_rated_mwh": mw * shares.flexible_buffer_h, "cos_phi": shares.cos_phi_load, "soc_start": 0.5}
         blocks.append({
             "name": _names(site.name, kind, at), "kind": kind, "node": at, "p_rated_mw": mw,
             "profile": _draw(rng, shares.mix(kind), len(at)), **extra,

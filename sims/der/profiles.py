@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -92,13 +92,25 @@ class Profiles:
         ScenarioError
             The profiles end before the run does, or begin after it.
         """
-        if self.first_ms > 0 or self.end_ms < until_ms:
-            raise ScenarioError(
-                f"profiles cover {self.first_ms / 3.6e6:.2f} h to {self.end_ms / 3.6e6:.2f} h from the start "
-                f"{self.start.isoformat()}, the run needs 0 h to {until_ms / 3.6e6:.2f} h: "
-                "shorten the run, start it elsewhere or give longer profiles"
-            )
+        text = self.shortage(until_ms)
+        if text:
+            raise ScenarioError(text)
         return self
+
+    def shortage(self, until_ms: int) -> str:
+        """Return what a run of `until_ms` [ms] misses in the profiles, empty if it is covered."""
+        if self.first_ms <= 0 and self.end_ms >= until_ms:
+            return ""
+        return (
+            f"profiles cover {self.first_ms / 3.6e6:.2f} h to {self.end_ms / 3.6e6:.2f} h from the start "
+            f"{self.start.isoformat()}, the run needs 0 h to {until_ms / 3.6e6:.2f} h: "
+            "shorten the run, start it elsewhere or give longer profiles"
+        )
+
+    def joined(self, more: Mapping[str, NDArray[np.float64]]) -> Profiles:
+        """Return these and further series on the same time axis; `more` is name -> values, [row]."""
+        values = np.column_stack([self.values, *more.values()]) if more else self.values
+        return replace(self, names=(*self.names, *more), values=values)
 
     @classmethod
     def read(
@@ -143,7 +155,12 @@ class Profiles:
         if begin.tzinfo is None:
             begin = begin.replace(tzinfo=zone or first.tzinfo)
         offset = int(utc_ms[0]) - round(begin.timestamp() * 1000)
-        return cls(names, values, offset, spacing, begin, interpolation).covering(until_ms)
+        found = cls(names, values, offset, spacing, begin, interpolation)
+        text = found.shortage(until_ms)
+        if text:
+            line = body[0][0] if found.first_ms > 0 else body[-1][0]
+            raise ScenarioError([Problem(f"{file.name}:{line}", "time", text)])
+        return found
 
 
 def _refuse(file: Path, line: int, text: str) -> ScenarioError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,19 @@ from sims.der.fleet import DeviceTable
 QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
 _FOREVER = np.iinfo(np.int64).max
 _INFLEXIBLE = ("load",)
+
+
+_ROW = {name: row for row, name in enumerate(QUANTITIES)}
+_NEVER_NEGATIVE = np.isin(QUANTITIES, ("p_max_mw", "droop_mw_per_hz"))
+
+
+class Plain(NamedTuple):
+    """An order of one quantity to devices: its mail, the row of the quantity, a value for each device."""
+
+    mail: Message
+    row: int
+    device: NDArray[np.int64]
+    value: NDArray[np.float64]
 
 
 class SetPoints:
@@ -45,20 +59,85 @@ class SetPoints:
         """Return the value in force at `now_ms` by quantity, nan where there is none or it has expired."""
         if now_ms >= self._next_ms:
             stale = self.expires_ms <= now_ms
-            self.values[stale] = np.nan
-            self.expires_ms[stale] = _FOREVER
+            if stale.any():
+                self.values[stale] = np.nan
+                self.expires_ms[stale] = _FOREVER
             self._next_ms = int(self.expires_ms.min(initial=_FOREVER))
             self.busy = {
                 name: not bool(np.isnan(row).all()) for name, row in zip(QUANTITIES, self.values, strict=True)
             }
         return dict(zip(QUANTITIES, self.values, strict=True))
 
-    def obey(self, mail: Message, now_ms: int) -> list[Action]:
-        """Carry out or refuse one order; return its trace, one entry a feeder and quantity.
+    def obey(self, mails: Sequence[Message], now_ms: int) -> list[Action]:
+        """Carry out or refuse orders one after the other; return their trace, an entry a feeder and quantity.
 
         An infinite value takes a set-point back. Nothing of an order that cannot be read is carried out;
         of an order to several feeders, those parts are carried out that are the sender's to give.
         """
+        actions: list[Action] = []
+        plain: list[Plain] = []
+        for mail in mails:
+            if (order := _plain(mail)) is not None:
+                plain.append(order)
+                continue
+            actions += self._together(plain, now_ms)
+            actions += self._obey(mail, now_ms)
+            plain = []
+        return actions + self._together(plain, now_ms)
+
+    def _together(self, orders: list[Plain], now_ms: int) -> list[Action]:
+        """Carry out orders of one quantity each, as `_plain` lets them pass, all at once where they are sound."""
+        if not orders:
+            return []
+        size = np.array([len(order.device) for order in orders])
+        start = np.cumsum(size) - size
+        device = np.concatenate([order.device for order in orders])
+        value = np.concatenate([order.value for order in orders])
+        row = np.repeat([order.row for order in orders], size)
+        there = (device >= 0) & (device < len(self._table))
+        able = there & self._steerable[np.where(there, device, 0)]
+        sound = able & ~np.isnan(value) & ((value >= 0) | ~_NEVER_NEGATIVE[row])
+        feeder = self._table.feeder[np.where(there, device, 0)]
+        sound &= feeder == np.repeat(feeder[start], size)
+        if not sound.all():
+            return self._apart(orders, np.logical_and.reduceat(sound, start), now_ms)
+        total = _sums(value, size, start)
+        home = feeder[start].tolist()
+        names, count = self._table.feeder_names, size.tolist()
+        actions, allowed, until = [], np.ones(len(orders), dtype=bool), np.empty(len(orders), dtype=np.int64)
+        for k, (mail, kind, _, _) in enumerate(orders):
+            duty, asset = mail.topic.removeprefix("command/"), names[home[k]]
+            until[k] = expires = mail.sent_ms + mail.ttl_ms if mail.ttl_ms > 0 else _FOREVER
+            if expires <= now_ms:
+                rule = _late(mail, now_ms)
+                actions.append(Action(now_ms, mail.sender, duty, mail.receiver, QUANTITIES[kind], 0.0, 0, rule))
+                allowed[k] = False
+                continue
+            rule = self._authorize(mail.sender, duty, asset, now_ms) or ""
+            allowed[k] = not rule
+            actions.append(Action(now_ms, mail.sender, duty, asset, QUANTITIES[kind], total[k], count[k], rule))
+        let = np.repeat(allowed, size)
+        told = np.where(np.isfinite(value), value, np.nan)
+        self.values[row[let], device[let]] = told[let]  # of several orders to one device the last stands
+        self.expires_ms[row[let], device[let]] = np.repeat(until, size)[let]
+        self._next_ms = 0
+        return actions
+
+    def _apart(self, orders: list[Plain], sound: NDArray[np.bool_], now_ms: int) -> list[Action]:
+        """Carry out `orders` in their order, those that are not `sound` one by one."""
+        actions: list[Action] = []
+        run: list[Plain] = []
+        for order, good in zip(orders, sound.tolist(), strict=True):
+            if good:
+                run.append(order)
+                continue
+            actions += self._together(run, now_ms)
+            actions += self._obey(order.mail, now_ms)
+            run = []
+        return actions + self._together(run, now_ms)
+
+    def _obey(self, mail: Message, now_ms: int) -> list[Action]:
+        """Carry out or refuse one order of any form."""
         duty = mail.topic.removeprefix("command/")
         device, orders, fault = self._read(mail, now_ms)
         if fault or device is None:
@@ -118,7 +197,7 @@ class SetPoints:
             if key in orders and (orders[key] < 0).any():
                 return None, orders, f"{key} is negative"
         if mail.ttl_ms > 0 and mail.sent_ms + mail.ttl_ms <= now_ms:
-            return None, orders, f"expired {(now_ms - mail.sent_ms - mail.ttl_ms) / 1000:g} s before it arrived"
+            return None, orders, _late(mail, now_ms)
         return raw.astype(np.int64), orders, ""
 
     def get_state(self) -> dict[str, Any]:
@@ -130,6 +209,38 @@ class SetPoints:
         self.values[...] = state["values"]
         self.expires_ms[...] = state["expires_ms"]
         self._next_ms = 0
+
+
+def _plain(mail: Message) -> Plain | None:
+    """Return an order that is as most are: whole numbers of devices, one quantity, a number for each; else None."""
+    if len(mail.values) != 2 or not mail.topic.startswith("command/"):
+        return None
+    (first, device), (quantity, value) = mail.values.items()
+    if quantity == "device":
+        first, device, quantity, value = quantity, value, first, device
+    row = _ROW.get(quantity)
+    if row is None or first != "device" or type(device) is not np.ndarray or type(value) is not np.ndarray:
+        return None
+    if device.ndim != 1 or device.dtype != np.int64 or value.dtype != np.float64:
+        return None
+    return Plain(mail, row, device, value) if device.shape == value.shape != (0,) else None
+
+
+def _sums(value: NDArray[np.float64], size: NDArray[np.int64], start: NDArray[np.int64]) -> list[float]:
+    """Return what each order asks for in all; values that take a set-point back do not count.
+
+    Each sum goes from 0 on, as `sum` of one order adds up: the trace is the same to the last bit.
+    """
+    finite = np.isfinite(value)
+    if not finite.all():
+        size = np.add.reduceat(finite.astype(np.int64), start)
+        value, start = value[finite], np.cumsum(size) - size
+    total: list[float] = np.add.reduceat(np.insert(value, start, 0.0), start + np.arange(len(start))).tolist()
+    return total
+
+
+def _late(mail: Message, now_ms: int) -> str:
+    return f"expired {(now_ms - mail.sent_ms - mail.ttl_ms) / 1000:g} s before it arrived"
 
 
 def _as_many(value: NDArray[np.float64], device: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,22 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sims.core.arrays import summed
-from sims.core.clock import is_tick, next_tick
+from sims.core.clock import MS_PER_H, MS_PER_S, is_tick, next_tick
 from sims.core.errors import ModelError
 from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items
 from sims.der.dispatch import Dispatch
 from sims.der.ev import EvFleet, EvSettings
-from sims.der.fleet import DeviceFleet, DeviceTable, picked
+from sims.der.fleet import COMPENSATION, DeviceFleet, DeviceTable, picked
 from sims.der.heatpump import HeatPumps
 from sims.der.inverter import circle
-from sims.der.law import Laws
+from sims.der.law import Laws, promised
 from sims.der.lawbook import SLOTS, LawBook
-from sims.der.meter import FrequencyMeter
+from sims.der.meter import FrequencyMeter, spread
 from sims.der.profiles import Profiles
 from sims.der.sessions import Behaviour, Sessions, drawn, zoned
 from sims.der.setpoints import SetPoints
 from sims.der.storage import Storage, StorageSettings
+from sims.der.trading import traded
 
 Array = NDArray[np.float64]
 _DARK_PU = 0.1
@@ -63,6 +64,8 @@ class DerSimulator:
     step_ms, until_ms, seed : int
     cell_of_dso : ndarray of int, optional
         Which entry of ``f_hz`` holds for each DSO; the DSO's own number if left out.
+    place : ndarray of int, [device], optional
+        Where an answer to moving frequency is summed: numbers of interfaces; the DSO's if left out.
     sessions : Sessions, optional
         Stays of the vehicles; drawn from the behaviour in `settings` if left out.
 
@@ -74,14 +77,15 @@ class DerSimulator:
 
     ports = Ports(
         reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz", "commands"),
-        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "acts"),
+        hears=("fast",),
+        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "acts", "fast_mw"),
     )
 
     def __init__(
         self, table: DeviceTable, profiles: Profiles, *, sources: Mapping[str, NDArray[np.int64]],
         laws: Laws, authorize: Authorize, step_ms: int, until_ms: int, seed: int = 0,
         cell_of_dso: NDArray[np.int64] | None = None, settings: DerSettings | None = None,
-        sessions: Sessions | None = None,
+        sessions: Sessions | None = None, place: NDArray[np.int64] | None = None,
     ) -> None:
         self.table, self.profiles = table, profiles.covering(until_ms)
         self.step_ms, self.settings = step_ms, settings or DerSettings()
@@ -101,12 +105,14 @@ class DerSimulator:
             HeatPumps(table.p_rated_mw[h], table.e_rated_mwh[h], table.soc_start[h]),
             self.settings.ramp_share_per_s,
         )
+        self._promise(laws)
         self.setpoints = SetPoints(table, authorize)
         self.meter = FrequencyMeter(self.settings.meter_window_s)
         cells = np.arange(len(table.dso_names)) if cell_of_dso is None else np.asarray(cell_of_dso)
         self._cell = cells[table.dso]
+        self._place = table.dso if place is None else np.asarray(place, np.int64)
         count = len(table)
-        self._inverters = picked(np.flatnonzero(table.kind != "load"))
+        self._inverters = picked(np.flatnonzero(~np.isin(table.kind, ("load", *COMPENSATION))))
         self.v_pu, self.f_hz = np.ones(count), np.full(count, self.settings.f0_hz)
         self._v_known, self._lit = self.v_pu, np.ones(count, dtype=bool)
         self.p_real_mw, self.q_real_mvar = np.zeros(count), np.zeros(count)
@@ -117,23 +123,45 @@ class DerSimulator:
         self.curves, index = self.laws.curves, self.laws.index
         self.curve_pu, self.curve_qu, self.curve_pf = index["pu"], index["qu"], index["pf"]
         self._booked_ms = 0
-        self._tick_ms = -1
+        self._tick_ms = self._awaited_ms = -1
         self._fast_base: Array | None = None
         self._fast_s = 0.0
 
+    def _promise(self, laws: Laws) -> None:
+        """Tell the batteries which reserve their laws offer, and what to trade if they go by price."""
+        store, k = self.dispatch.storage, self.dispatch.fleet.index["storage"]
+        self._keeping = [bound for bound in laws if hasattr(bound.law, "promise")]
+        self._droops = False
+        store.reserve_mw = promised(self._keeping, self.table.p_rated_mw, np.full(len(self.table), np.nan))[k]
+        if store.settings.schedule == "price":
+            price = [self.dispatch.ev.price_at(hour) for hour in range(-(-self.profiles.end_ms // MS_PER_H))]
+            store.follow(traded(store, self.table.soc_start[k], np.array(price)))
+
     def step(self, now_ms: int, inputs: Inputs) -> Step:
-        """Book what happened, hear orders, and on the grid of `step_ms` plan the coming step."""
+        """Book what happened, hear orders, and on the grid of `step_ms` plan the coming step.
+
+        While frequency moves, `fast` brings it between two grid steps; the answer by place goes out on `fast_mw`.
+        """
+        told = items(inputs, "fast")
+        fast: dict[str, Any] = {"fast_mw": self._answer(*told[-1])} if told else {}
+        if told or now_ms == self._awaited_ms:
+            # the next step is named as the moment at which frequency comes again: one far off would leave a waiter
+            # behind in the scheduler each time
+            after = next_tick(now_ms, self.step_ms)
+            self._awaited_ms = min(after, now_ms + round(told[-1][2] * MS_PER_S)) if told else -1
+            if not (is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms):
+                return Step(self._awaited_ms if told else after, fast)
         self._measure(now_ms, inputs)
         self._fast_base = None
         self.dispatch.book(self.p_real_mw, now_ms - self._booked_ms)
         self._booked_ms = now_ms
-        actions = [act for mail in items(inputs, "commands") for act in self.setpoints.obey(mail, now_ms)]
-        outputs: dict[str, Any] = {}
+        actions = self.setpoints.obey(items(inputs, "commands"), now_ms)
+        outputs: dict[str, Any] = dict(fast)
         if is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms:
             actions += self.laws.moved(self.out, self._v_known, now_ms)
             actions += self._plan(now_ms)
             d, o = self.dispatch, self.out
-            outputs = {
+            outputs |= {
                 "acts": tuple(actions),
                 "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
                 "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
@@ -154,11 +182,7 @@ class DerSimulator:
                 if np.shape(values) != index.shape:
                     counts = f"{np.shape(values)} values for {index.shape} devices"
                     raise ModelError("der", now_ms, f"{port} from '{source}' has {counts}")
-                whole[index] = values
-        for whole in (self.p_real_mw, self.q_real_mvar):
-            dark = np.isnan(whole)
-            if dark.any():
-                whole[dark] = 0.0
+                spread(np.asarray(values, dtype=np.float64), index, whole, port != "v_pu")
         self._lit = self.v_pu > _DARK_PU
         self._v_known = np.where(self._lit, self.v_pu, 1.0)
         for values in inputs.get("f_hz", {}).values():
@@ -169,6 +193,11 @@ class DerSimulator:
         """Set base and amplitudes of all devices for the coming step; return what laws began or ended."""
         d, elapsed_ms = self.dispatch, 0 if self._tick_ms < 0 else now_ms - self._tick_ms
         held = self.setpoints.at(now_ms)
+        d.v_pu = self._v_known
+        droops, k = self.setpoints.busy["droop_mw_per_hz"], d.fleet.index["storage"]
+        if droops or self._droops:  # an ordered droop stands in for what the laws offer by themselves
+            d.storage.reserve_mw = promised(self._keeping, self.table.p_rated_mw, held["droop_mw_per_hz"])[k]
+        self._droops = droops
         d.plan(now_ms, self.step_ms, elapsed_ms, self.profiles.at(now_ms), held, self.setpoints.busy)
         if self._fast_s < elapsed_ms / 1000:
             self.meter.reset()  # frequency has not moved without a break: what was seen is old
@@ -182,11 +211,12 @@ class DerSimulator:
         return actions
 
     def _energy_by_feeder(self) -> dict[str, Array]:
-        """Return what storages hold and what vehicles have left without, [feeder]."""
+        """Return what storages hold and have given back, and what vehicles have left without, [feeder]."""
         d, feeder, count = self.dispatch, self.table.feeder, len(self.table.feeder_names)
         storage, ev = d.fleet.index["storage"], d.fleet.index["ev"]
         return {
             "storage_soc_mwh": summed(feeder[storage], d.soc_mwh[storage], count),
+            "storage_discharged_mwh": summed(feeder[storage], d.storage.discharged_mwh, count),
             "ev_unmet_mwh": summed(feeder[ev], d.unmet_mwh[ev], count),
         }
 
@@ -223,6 +253,15 @@ class DerSimulator:
         self._fast_s += dt_s
         after = self.laws.follow(self._fast_base, mean[self._cell], slope[self._cell], dt_s)
         return after - self._fast_base
+
+    def _answer(self, f_hz: Array, fed_hz: Array, dt_s: float) -> Array:
+        """Return what devices feed at `f_hz` [cell] beyond what their characteristics give at `fed_hz`, by place [MW].
+
+        The feeders were solved at `fed_hz` with those characteristics.
+        """
+        answer = self.respond_fast(f_hz, dt_s)
+        known = np.where(self._lit, self.laws.at_frequency(self.out["pf"], fed_hz[self._cell]), 0.0)
+        return summed(self._place, answer - known, int(self._place.max()) + 1 if self._place.size else 0)
 
     def get_state(self) -> dict[str, Any]:
         """Return energies, set-points, the memory of the laws and what holds in the present step."""

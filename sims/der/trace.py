@@ -31,6 +31,8 @@ class Trace:
     def note(self, law: int, moved: NDArray[np.float64], now_ms: int) -> list[Action]:
         """Return the acts of law number `law`, which moves its devices by `moved` (reductions negative)."""
         feeder, names = self._feeder[law], self._names
+        if not moved.any() and not self.active[law].any():
+            return []
         size = np.abs(moved)
         total = np.bincount(feeder, weights=size, minlength=len(names))
         was = self.active[law]

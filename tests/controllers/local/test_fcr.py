@@ -46,6 +46,13 @@ def test_participating_share():
     assert participating_share(np.zeros(1), np.zeros(1), np.zeros(1)) == 0.0
 
 
+def test_an_ordered_droop_is_the_promise_in_place_of_the_own_offer():
+    law = Containment(3)
+    droop = np.array([np.nan, 1.0, 100.0])
+    # Half of the rating by itself; 1 MW/Hz over 190 mHz; never more than the rating.
+    assert law.promise(np.full(3, 2.0), droop) == pytest.approx([1.0, 0.19, 2.0])
+
+
 def design_incident(terminal, ta_s, load_mw=150_000.0, ev=False):
     """Continental Europe loses 3000 MW: df/dt = f0/(Ta P)(P_FCR + P_EV - 3000 - 1 %/Hz P df), steps of 10 ms."""
     fcr = Containment(1, FcrSettings(deadband_hz=1e-9, reserve_share=1.0))

@@ -20,12 +20,14 @@ def test_stage_one_is_alike_in_all_architectures():
     assert "cosphi" in names("local", 1)
 
 
-def test_local_changes_its_voltage_laws_at_stage_two_and_the_others_keep_the_fallback():
+def test_voltage_laws_of_stage_two():
     assert {"cap", "qu", "pu"} <= set(names("local", 2))
     assert "cosphi" not in names("local", 2)
+    # Set-points of a control centre and of agents come on top of Q(U).
     for architecture in ("centralized", "distributed"):
-        assert "cosphi" in names(architecture, 4)
-        assert not {"cap", "qu", "pu"} & set(names(architecture, 4))
+        assert "qu" in names(architecture, 2)
+        assert "qu" not in names(architecture, 1)
+        assert not {"cap", "cosphi", "pu"} & set(names(architecture, 4))
 
 
 def test_containment_comes_with_stage_four_and_replaces_the_storage_law():
@@ -50,6 +52,6 @@ def test_laws_find_their_devices():
 def test_unknown_pairing_and_rules_are_refused():
     with pytest.raises(ScenarioError, match="local \\| centralized"):
         active("centralised", 1)
-    with pytest.raises(ScenarioError, match="did you mean ieee1547"):
+    with pytest.raises(ScenarioError, match="did you mean ieee1547_"):
         equip("local", 1, kind=np.array(["pv"]), level=np.array(["lv"]), v2g_share=np.zeros(1),
-              p_rated_mw=np.ones(1), rules="ieee1457")
+              p_rated_mw=np.ones(1), rules="ieee1457_a")

@@ -75,6 +75,21 @@ def test_vehicles_feed_back_only_if_they_can():
     assert planned(dispatch(v2g=False), p_set_mw=([EV], [0.015]))[EV] == 0.0
 
 
+def test_no_order_keeps_a_vehicle_from_what_it_must_draw():
+    # Two vehicles want 20 kWh each by hour 10, at 10 kW and eta 0.92: 21.74 kWh drawn, so the last 2.17 h are
+    # needed; in the hour from 7 to 8 the last two can give 20 kWh, and 1.74 kWh cannot wait.
+    for held in ({"p_set_mw": ([EV], [0.015])}, {"p_set_mw": ([EV], [0.0])}, {"p_max_mw": ([EV], [0.0])}):
+        d = dispatch(v2g=False)
+        assert planned(d, 6 * H, **held)[EV] == 0.0
+        assert planned(d, 7 * H, **held)[EV] == pytest.approx(-2 * (0.02 / 0.92 - 0.02))
+        for hour in (7, 8, 9):
+            planned(d, hour * H, **held)
+            d.book(d.p_mw, H)
+        planned(d, 10 * H, **held)
+        assert d.ev.unmet_mwh.sum() == pytest.approx(0.0, abs=1e-12)
+        assert d.ev.served_mwh.sum() == pytest.approx(0.04)
+
+
 def test_a_capped_pump_uses_its_buffer_first():
     d = dispatch()
     assert planned(d, p_max_mw=([PUMP], [0.0]))[PUMP] == pytest.approx(0.0)

@@ -151,3 +151,24 @@ def test_state_round_trip():
 def test_a_tariff_needs_a_price_an_hour():
     with pytest.raises(ScenarioError, match="has 2 prices"):
         fleet([(0, 1, 1.0)], tariff=(1.0, 2.0))
+
+
+def test_whoever_is_full_and_may_not_feed_back_has_nothing_to_do_until_the_next_stay():
+    plain, giving = fleet([(0, 9, 10.0), (1, 9, 10.0)]), fleet([(0, 9, 10.0), (1, 9, 10.0)], v2g=True)
+    for ev, at_work in ((plain, [1, 1, 0]), (giving, [1, 2, 2])):
+        seen = []
+        for k in range(3):
+            wish, _ = ev.plan(k * H, H)
+            seen.append(ev.busy)
+            ev.advance(wish.copy(), H)
+        assert seen == at_work
+        assert ev.remaining_mwh.tolist() == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_stored_counts_the_plugged_in_only():
+    ev = fleet([(0, 2, 10.0), (5, 9, 10.0)])
+    ev.plan(0, H)
+    first = float(ev.stored()[0])
+    assert first == pytest.approx(float(ev.e_mwh[0]))
+    ev.plan(3 * H, H)
+    assert ev.stored()[0] == 0.0

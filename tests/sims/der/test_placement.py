@@ -95,3 +95,45 @@ def test_what_is_refused():
 def test_an_empty_feeder_is_no_device():
     site = FeederSite("e", 0, 0, np.array([1]), np.array([0.0]))
     assert len(place([site], SHARES, seed=1, feeder_names=["e"], dso_names=["d"])) == 0
+
+
+def levels(table, kind):
+    return set(table.level[table.kind == kind].tolist())
+
+
+def test_the_rule_follows_the_node_but_small_units_and_homes_are_at_low_voltage():
+    nodes, load = np.array([1, 2, 3]), np.array([0.4, 0.4, 0.02])
+    level = np.array(["mv", "mv", "lv"])
+    site = FeederSite("m", 0, 0, nodes, load, level=level)
+    big = Shares(pv_mw_per_mw_load=2.0, counts={"pv": 3}, ev_per_mw_load=50, heatpump_mw_per_mw_load=0.5)
+    table = place([site], big, seed=1, feeder_names=["m"], dso_names=["d"])
+    pv = table.kind == "pv"
+    assert dict(zip(table.node[pv].tolist(), table.level[pv].tolist(), strict=True)) == {1: "mv", 2: "mv", 3: "lv"}
+    assert levels(table, "ev") == levels(table, "heatpump") == {"lv"}
+    roofs = Shares(pv_mw_per_mw_load=0.5, counts={"pv": 60})
+    table = place([site], roofs, seed=1, feeder_names=["m"], dso_names=["d"])
+    small = table.s_rated_mva < 0.135
+    pv = table.kind == "pv"
+    assert (table.level[pv & small] == "lv").all()
+    assert (pv & small).sum() > 40
+
+
+def test_a_listed_device_may_say_its_level_and_else_takes_that_of_its_node():
+    site = FeederSite("m", 0, 0, np.array([1, 2]), np.array([0.4, 0.1]), level=np.array(["mv", "lv"]))
+    given = [
+        Listed("a", "pv", "m", 1, 0.5), Listed("b", "pv", "m", 2, 0.5), Listed("c", "pv", "m", 1, 0.01),
+        Listed("d", "pv", "m", 1, 0.01, {"level": "mv"}),
+    ]
+    table = place([site], Shares(), seed=1, feeder_names=["m"], dso_names=["d"], listed=given)
+    found = dict(zip(table.name.tolist(), table.level.tolist(), strict=True))
+    assert [found[k] for k in "abcd"] == ["mv", "lv", "lv", "mv"]
+
+
+def test_flexible_consumers_and_compensation_are_placed():
+    given = [Listed("c1", "capacitor", "f1", 5, 0.0, {"s_rated_mva": 1.2, "steps": 4})]
+    table = placed(3, Shares(flexible_mw_per_mw_load=0.2, flexible_buffer_h=3.0), listed=given)
+    assert total(table, "flexible", 2) == pytest.approx(0.2 * LOAD.sum())
+    own = table.kind == "flexible"
+    assert table.e_rated_mwh[own] == pytest.approx(3.0 * table.p_rated_mw[own])
+    bank = int(np.flatnonzero(table.kind == "capacitor")[0])
+    assert (table.steps[bank], table.s_rated_mva[bank], table.level[bank]) == (4, 1.2, "lv")

@@ -1,6 +1,7 @@
 import datetime as dt
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
 from sims.core.errors import ScenarioError
@@ -141,3 +142,19 @@ def test_the_weeks_that_come_with_gridseam(week):
     active = [k for k, name in enumerate(profiles.names) if name.endswith("_p")]
     assert profiles.values[:, active].min() >= -1e-4
     assert profiles.values[:, active].max() <= 1
+
+
+def test_profiles_shorter_than_the_run_name_file_line_and_field(tmp_path):
+    path = tmp_path / "short.csv"
+    path.write_text("time,H0_p\n2016-07-18T00:00+02:00,1\n2016-07-18T00:15+02:00,1\n")
+    says = r"short\.csv:3 time: profiles cover 0\.00 h to 0\.50 h .* needs 0 h to 1\.00 h"
+    with pytest.raises(ScenarioError, match=says):
+        Profiles.read(path, until_ms=3_600_000)
+
+
+def test_further_series_join_on_the_same_axis(tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("time,H0_p\n2016-07-18T00:00+02:00,1\n2016-07-18T00:15+02:00,2\n")
+    both = Profiles.read(path, interpolation="linear").joined({"sun_p": np.array([0.0, 1.0])})
+    assert both.names == ("H0_p", "sun_p")
+    assert both.at(450_000).tolist() == pytest.approx([1.5, 0.5])

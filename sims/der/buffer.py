@@ -1,0 +1,71 @@
+"""Demand that can wait: what is not drawn now is drawn later, within a buffer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sims.core.clock import MS_PER_H
+
+Array = NDArray[np.float64]
+
+
+class Buffered:
+    """Many consumers with a buffer as arrays; the buffer is counted as the electric energy that would fill it.
+
+    Parameters
+    ----------
+    p_rated_mw, e_buffer_mwh, soc_start : ndarray, [device]
+        Electric rating, size of the buffer, its fill at the start.
+    target : float
+        Share of the buffer to which the consumer steers back by itself.
+    recover_h : float
+        Time in which it does so [h].
+
+    Notes
+    -----
+    E' = E + (r P - D) dt, with D the demand and r what a unit of electric energy is worth against the one in
+    which D and E are counted (1, or a heat pump's COP over that at its rating). The consumer wishes
+    P = (D + (target E_max - E)/T)/r within its rating; under a cap the buffer gives what is missing until it is
+    empty, then the demand is met all the same.
+    """
+
+    def __init__(
+        self, p_rated_mw: Array, e_buffer_mwh: Array, soc_start: Array, target: float = 0.5, recover_h: float = 1.0
+    ) -> None:
+        self.p_rated_mw, self.e_buffer_mwh = p_rated_mw, e_buffer_mwh
+        self.target, self.recover_h = target, recover_h
+        self.e_mwh = e_buffer_mwh * soc_start
+        self.demand_mw = np.zeros_like(p_rated_mw)
+        self.worth: Array | float = 1.0
+
+    def wish(self, demand_mw: Array, worth: Array | float = 1.0) -> Array:
+        """Return the consumption wanted [MW, positive], for a demand in electric terms and what a MWh is worth."""
+        self.demand_mw, self.worth = demand_mw, worth
+        steer = (self.target * self.e_buffer_mwh - self.e_mwh) / self.recover_h
+        return np.clip((demand_mw + steer) / worth, 0.0, self.p_rated_mw)
+
+    def bounded(self, p_mw: Array, dt_s: float) -> Array:
+        """Return a consumption that neither empties nor overfills the buffer within `dt_s` [MW, positive]."""
+        hours = max(dt_s, 1e-9) / 3600.0
+        least = (self.demand_mw - self.e_mwh / hours) / self.worth
+        most = (self.demand_mw + (self.e_buffer_mwh - self.e_mwh) / hours) / self.worth
+        return np.clip(np.clip(p_mw, least, np.maximum(most, least)), 0.0, self.p_rated_mw)
+
+    def advance(self, p_mw: Array, dt_ms: int) -> None:
+        """Book the realised consumption `p_mw` (positive) over `dt_ms`."""
+        gained = (p_mw * self.worth - self.demand_mw) * (dt_ms / MS_PER_H)
+        self.e_mwh = np.clip(self.e_mwh + gained, 0.0, self.e_buffer_mwh)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return buffer energies and the demand in force."""
+        return {
+            "e_mwh": self.e_mwh.copy(), "demand_mw": self.demand_mw.copy(), "worth": np.copy(self.worth),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.e_mwh, self.demand_mw = np.array(state["e_mwh"]), np.array(state["demand_mw"])
+        self.worth = np.array(state["worth"])
