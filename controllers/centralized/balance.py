@@ -8,11 +8,12 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.set_points import Floats
+from controllers.dms.set_points import Floats, Ints
 from controllers.host import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "balance_cell"
+ENOUGH_H = 1 / 12
 
 
 def cell_error(p_tie_mw: float, p_sched_mw: float, f_hz: float, f0_hz: float, bias_mw_per_hz: float) -> float:
@@ -52,7 +53,8 @@ class BalanceCell:
     vehicles are plugged in is a standing assumption that the integral corrects.
 
     Settings: `k_p` (0.1), `t_i_ms` (120 000), `cycle_ms` (60 000), `plugged_share` (0.25 of the vehicles'
-    plug power can be moved), `deadband_mw` (1).
+    plug power can be moved), `deadband_mw` (1) and `deadband_share` (0.005 of what can be moved), below which
+    a change of what is asked is not told.
     """
 
     urgent: frozenset[str] = frozenset()
@@ -65,10 +67,18 @@ class BalanceCell:
         )
         self._plugged = float(settings.get("plugged_share", 0.25))
         self._deadband = float(settings.get("deadband_mw", 1.0))
+        self._share = float(settings.get("deadband_share", 0.005))
         self._cell = site.grid.cells[0] if site.grid.cells else None
         self._read_ms = self._last_ms = -1
         self._asked = 0.0
         self._tiers = [self._desk.register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
+        # By nameplate, so that the order does not change with clouds and charge, and few are told anew.
+        self._order = [np.argsort(-self._desk.register.p_rated_mw[rows], kind="stable") for rows in self._tiers]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail("tie")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return set-points for storage and vehicles, and caps for PV and wind."""
@@ -87,11 +97,11 @@ class BalanceCell:
         elapsed_ms = self._desk.cycle_ms if self._last_ms < 0 else min(now_ms - self._last_ms, 300_000)
         self._last_ms = now_ms
         self._desk.book_storages(now_ms)
-        room = self._room(now_ms)
+        room = self._room()
         low, high = sum(float(r[0].sum()) for r in room), sum(float(r[1].sum()) for r in room)
         asked = self._law.step(error, elapsed_ms / 1000.0, low, high)
         out: list[Message] = []
-        if abs(asked - self._asked) > self._deadband or asked == 0.0:
+        if abs(asked - self._asked) > max(self._deadband, self._share * (high - low)) or asked == 0.0:
             self._asked = asked
             self._distribute(asked, room)
         again = self._desk.cycle_ms + 2 * self._site.period_ms
@@ -101,21 +111,21 @@ class BalanceCell:
         out.append(Message(self._site.name, LOGBOOK, "goal", goal))
         return out
 
-    def _room(self, now_ms: int) -> list[tuple[Floats, Floats]]:
+    def _room(self) -> list[tuple[Floats, Floats]]:
         """Return by tier how far each device can go down and up for this duty [MW]."""
         desk, register = self._desk, self._desk.register
         storage, vehicles, feeding = self._tiers
         down, up = desk.storages.range_mw(storage, for_h=0.25)
+        at_once = desk.storages.range_mw(storage, for_h=ENOUGH_H)
         mine = np.nan_to_num(desk.points.wished(DUTY, "p_set_mw")[storage])
         others = np.nan_to_num(desk.points.total("p_set_mw")[storage]) - mine
+        # What was asked of a battery may stand as long as its energy lasts for the next cycles.
+        down = np.minimum(down, np.maximum(at_once[0], np.minimum(mine + others, 0.0)))
+        up = np.maximum(up, np.minimum(at_once[1], np.maximum(mine + others, 0.0)))
         tiers = [(np.minimum(down - others, 0.0), np.maximum(up - others, 0.0))]
         span = self._plugged * register.p_rated_mw[vehicles]
         tiers.append((-span, span))
-        available = np.zeros(len(feeding))
-        for number in range(len(register.feeders)):
-            at = np.flatnonzero(register.feeder[feeding] == number)
-            if len(at):
-                available[at] = desk.feed_in(number, feeding[at], now_ms)[1]
+        available = desk.feed_in(feeding)[1]
         tiers.append((-available, np.zeros(len(feeding))))
         return tiers
 
@@ -128,7 +138,7 @@ class BalanceCell:
             whole = float(part.sum())
             given = float(np.clip(left, min(whole, 0.0), max(whole, 0.0)))
             left -= given
-            change = np.sign(given) * _filled(np.abs(part), abs(given))
+            change = np.sign(given) * _filled(np.abs(part), abs(given), self._order[tier])
             if tier < 2:
                 points.wish(DUTY, "p_set_mw", rows, np.where(np.abs(change) > 1e-6, change, np.nan))
             else:
@@ -136,9 +146,8 @@ class BalanceCell:
                 points.wish(DUTY, "p_max_mw", rows, caps)
 
 
-def _filled(room: Floats, total: float) -> Floats:
-    """Return how much of each room is used when the largest are filled first [MW]."""
-    order = np.argsort(-np.round(room, 9), kind="stable")
+def _filled(room: Floats, total: float, order: Ints) -> Floats:
+    """Return how much of each room is used when they are filled in `order` [MW]."""
     before = np.cumsum(room[order]) - room[order]
     out = np.zeros(len(room))
     out[order] = np.clip(total - before, 0.0, room[order])

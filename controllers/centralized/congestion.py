@@ -1,4 +1,4 @@
-"""Manage congestion: curtail and charge as little as possible, as long as needed."""
+"""Manage congestion: curtail, charge and hold charging back as little as possible, as long as needed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,23 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.congestion import STEPS, Lever, Limits, Relief, quantised, relieve, violations
-from controllers.dms.feeder_file import Picture
+from controllers.dms.charging import Charging
+from controllers.dms.congestion import (
+    STEPS,
+    Lever,
+    Limits,
+    Relief,
+    Supply,
+    below_anchors,
+    by_merit,
+    quantised,
+    relieve,
+    unlimited,
+    violations,
+)
+from controllers.dms.feeder_file import FeederFile, Picture
+from controllers.dms.network import Topology
+from controllers.dms.peak_shaving import filling, tight
 from controllers.dms.set_points import CHANGE, Bools, Floats, Ints
 from controllers.host import LOGBOOK
 from sims.core.message import Message
@@ -18,12 +33,16 @@ DUTY = "manage_congestion"
 
 
 class ManageCongestion:
-    """Caps PV and wind, and uses storage, where the estimate shows a limit violated.
+    """Caps PV, wind and charging, and uses storage, where the estimate shows a limit violated.
+
+    Transformers at the busbars are metered every minute and relieved by whatever stands below them. Storage
+    below those that may get short is kept for that (see `peak_shaving`); vehicles keep what a driver may
+    count on (see `Charging`).
 
     Settings: `cycle_ms` (300 000), `margin_pu` (0.004) and `margin_percent` (4) for the error of the
-    estimate and what moves within a cycle, `cost_pv`, `cost_wind`, `cost_storage` per MW, `quantise` (caps
-    only of 100/60/30/0 %), `patience` (cycles that a voltage violation may last before power is touched; 1
-    where volt/VAr control is this site's too, else 0).
+    estimate and what moves within a cycle, `cost_pv`, `cost_wind`, `cost_storage`, `cost_ev` per MW, `quantise`
+    (feed-in caps only of 100/60/30/0 %), `patience` (cycles that a voltage violation may last before power is
+    touched; 1 where volt/VAr control is this site's too, else 0).
     """
 
     urgent: frozenset[str] = frozenset()
@@ -36,14 +55,25 @@ class ManageCongestion:
             site.grid.v_min_pu + margin, site.grid.v_max_pu - margin,
             site.grid.loading_max_percent - float(settings.get("margin_percent", 4.0)),
         )
-        self._cost = {
+        price = {
             "pv": float(settings.get("cost_pv", 1.0)), "wind": float(settings.get("cost_wind", 1.1)),
-            "storage": float(settings.get("cost_storage", 0.1)),
+            "storage": float(settings.get("cost_storage", 0.1)), "ev": float(settings.get("cost_ev", 0.3)),
         }
+        register = self._desk.register
+        self._price = np.array([price.get(one, 0.0) for one in register.kind.tolist()], dtype=np.float64)
+        self._rows = [register.of("pv", "wind", "storage", "ev", feeder=n) for n in range(len(register.feeders))]
+        self._charging = Charging(register)
+        self._kept = [self._kept_storages(number) for number in range(len(register.feeders))]
         self._quantise = bool(settings.get("quantise", False))
         self._patience = int(settings.get("patience", 1 if "control_voltage" in site.duties else 0))
         self._waited: dict[str, int] = {}
+        self._inside: set[str] = set()
         self._seen: dict[str, int] = {}
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail()
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return caps and storage set-points that changed, are about to expire or may be lifted."""
@@ -59,66 +89,133 @@ class ManageCongestion:
             if picture.at_ms == self._seen.get(feeder.name):
                 continue
             self._seen[feeder.name] = picture.at_ms
-            rows = desk.register.of("pv", "wind", "storage", feeder=number)
+            rows = self._rows[number]
             acted = True
-            if len(rows) and self._called_for(feeder.name, picture, rows):
-                out.append(self._relieve(number, picture, rows, now_ms))
+            if len(rows):
+                out += self._look(number, picture, rows, now_ms)
         if acted:
             again = desk.cycle_ms + desk.site.period_ms // 5
             for quantity in ("p_max_mw", "p_set_mw"):
                 out += desk.points.orders(DUTY, quantity, now_ms, again)
         return out
 
-    def _called_for(self, name: str, picture: Picture, rows: Ints) -> bool:
-        """Tell whether a feeder has to be solved: something is violated, or curtailed now."""
-        points = self._desk.points
-        if any(np.isfinite(points.wished(DUTY, q)[rows]).any() for q in ("p_max_mw", "p_set_mw")):
-            return True
+    def _look(self, number: int, picture: Picture, rows: Ints, now_ms: int) -> list[Message]:
+        """Relieve a feeder where something is violated or steered already."""
+        points, name = self._desk.points, self._desk.register.feeders[number].name
         nodes, branches = violations(picture.topology, picture.v, self._limits)
-        if branches.any():
-            return True
         self._waited[name] = self._waited.get(name, 0) + 1 if nodes.any() else 0
-        return self._waited[name] > self._patience
+        inside = bool(branches.any()) or self._waited[name] > self._patience or name in self._inside
+        heavy = self._desk.state.files[name].primary.get("loading_percent")
+        over = heavy is not None and bool((heavy > self._limits.loading_max_percent).any())
+        steered = any(np.isfinite(points.wished(DUTY, q)[rows]).any() for q in ("p_max_mw", "p_set_mw"))
+        if not (inside or over or steered or len(self._kept[number])):
+            return []
+        return [self._relieve(number, picture, rows, now_ms, inside)]
 
-    def _relieve(self, number: int, picture: Picture, rows: Ints, now_ms: int) -> Message:
-        """Solve one feeder, note the wishes, and return what it came to, for the logbook."""
-        desk = self._desk
+    def _relieve(self, number: int, picture: Picture, rows: Ints, now_ms: int, inside: bool) -> Message:
+        """Solve one feeder, note the wishes, and return what it came to, for the logbook.
+
+        Without a violation `inside` the feeder only the transformers at its busbars are looked at.
+        """
+        desk, topology = self._desk, picture.topology
         register, name = desk.register, desk.register.feeders[number].name
-        levers, others, is_storage = self._levers(number, rows, now_ms)
-        net = picture.topology.net
-        found = relieve(picture.topology, picture.v, picture.s, picture.v[net.anchor], levers, self._limits)
-        self._note(rows, levers, found, others, is_storage)
-        node = register.node[rows]
+        levers, others = self._levers(number, rows)
+        kind, file = register.kind[rows], desk.state.files[name]
+        supply = _supply(file, picture, self._limits.loading_max_percent)
+        kept = np.isin(rows, self._kept[number])
+        if kept.any():
+            levers.preferred_mw[kept] = self._schedule(topology, supply, levers, kept)
+        below = below_anchors(topology, levers.node)
+        p = by_merit(levers, supply, below)
+        found = Relief(p, picture.v, not supply.violated(below @ (p - levers.p_mw)).any())
+        if inside:
+            v_anchor = picture.v[topology.net.anchor]
+            found = relieve(topology, picture.v, picture.s, v_anchor, levers, self._limits, supply)
+            (self._inside.add if np.abs(found.p_mw - p).max() > 1e-3 else self._inside.discard)(name)
+        self._note(rows, levers, found, others, kept)
+        node, feeds_in = register.node[rows], register.feeds_in[rows]
         change = found.p_mw - levers.p_mw
         zero = np.zeros(len(rows))
-        desk.state.expect(name, node[~is_storage], change[~is_storage], zero[~is_storage], der=True)
-        desk.state.expect(name, node[is_storage], change[is_storage], zero[is_storage])
-        curtailed = float((levers.preferred_mw - found.p_mw)[~is_storage].sum())
-        values = {"duty": DUTY, "feeder": name, "curtailed_mw": curtailed, "secure": float(found.secure)}
+        if change.any():
+            desk.state.expect(name, node[feeds_in], change[feeds_in], zero[feeds_in], der=True)
+            desk.state.expect(name, node[~feeds_in], change[~feeds_in], zero[~feeds_in])
+        away = levers.preferred_mw - found.p_mw
+        values = {
+            "duty": DUTY, "feeder": name, "curtailed_mw": float(away[feeds_in].sum()),
+            "held_back_mw": float(-away[kind == "ev"].sum()), "secure": float(found.secure),
+        }
         return Message(self._site.name, LOGBOOK, "goal", values)
 
-    def _levers(self, number: int, rows: Ints, now_ms: int) -> tuple[Lever, Floats, Bools]:
-        """Return the levers, what other duties want of the storages, and which rows are storages."""
+    def _levers(self, number: int, rows: Ints) -> tuple[Lever, Floats]:
+        """Return the levers, and what other duties want of the storages."""
         desk, register = self._desk, self._desk.register
-        is_storage = register.kind[rows] == "storage"
-        now, available = desk.feed_in(number, rows, now_ms)
+        kind = register.kind[rows]
+        is_storage, is_ev = kind == "storage", kind == "ev"
+        now, available = desk.feed_in(rows)
         total = np.nan_to_num(desk.points.total("p_set_mw")[rows])
         others = total - np.nan_to_num(desk.points.wished(DUTY, "p_set_mw")[rows])
-        charge, discharge = desk.storages.range_mw(rows, for_h=1.0)
+        charge, discharge = desk.storages.range_mw(rows, for_h=0.25)
+        cap = desk.points.wished(DUTY, "p_max_mw")
+        file = desk.state.files[register.feeders[number].name]
+        drawn, natural, least = self._charging.believed(file, rows[is_ev], cap)
         levers = Lever(
             node=register.node[rows], p_mw=np.where(is_storage, total, now),
             lower_mw=np.where(is_storage, charge, 0.0), upper_mw=np.where(is_storage, discharge, available),
             preferred_mw=np.where(is_storage, others, available),
-            cost=np.array([self._cost[kind] for kind in register.kind[rows]]),
+            cost=self._price[rows],
         )
-        return levers, others, is_storage
+        for column, value in ((levers.p_mw, -drawn), (levers.lower_mw, -natural), (levers.upper_mw, -least),
+                              (levers.preferred_mw, -natural)):
+            column[is_ev] = value
+        return levers, others
 
-    def _note(self, rows: Ints, levers: Lever, found: Relief, others: Floats, is_storage: Bools) -> None:
-        """Turn the optimum into wishes: caps for feed-in below what is available, changes for storage."""
-        points, rated = self._desk.points, self._desk.register.p_rated_mw[rows]
+    def _kept_storages(self, number: int) -> Ints:
+        """Return the storages of a feeder that are kept for the peaks of the transformers above them."""
+        register = self._desk.register
+        belief, rows = register.feeders[number], self._rows[number]
+        net = self._desk.state.files[belief.name].net
+        topology = net.topology(net.normal)
+        short = tight(belief, net, below_anchors(topology, np.arange(belief.grid.n_nodes)))
+        rows = rows[register.kind[rows] == "storage"]
+        # Those at the busbars are the large ones, and one message to the primary substation reaches them all.
+        out: Ints = rows[np.isin(register.node[rows], net.anchor[short])]
+        return out
+
+    @staticmethod
+    def _schedule(topology: Topology, supply: Supply, levers: Lever, kept: Bools) -> Floats:
+        """Return what kept storages do while nothing is overloaded: take in a surplus, else rest."""
+        below = below_anchors(topology, levers.node[kept])
+        idle = supply.drawn_mw + below @ levers.p_mw[kept]
+        return filling(np.maximum(-idle, 0.0), levers.lower_mw[kept], below)
+
+    def _note(self, rows: Ints, levers: Lever, found: Relief, others: Floats, kept: Bools) -> None:
+        """Turn the optimum into wishes: caps for feed-in and charging, changes for storage."""
+        points, register = self._desk.points, self._desk.register
+        rated, feeds_in = register.p_rated_mw[rows], register.feeds_in[rows]
+        is_storage = register.kind[rows] == "storage"
         away = np.abs(found.p_mw - levers.preferred_mw) > CHANGE * rated
-        cap = quantised(found.p_mw, rated, STEPS) if self._quantise else found.p_mw
-        cap = np.where(away, np.maximum(cap, 0.0), np.nan)
+        cap = np.abs(found.p_mw)
+        if self._quantise:
+            cap = np.where(feeds_in, quantised(cap, rated, STEPS), cap)
+        cap = np.where(away, cap, np.nan)
         points.wish(DUTY, "p_max_mw", rows[~is_storage], cap[~is_storage])
-        change = np.where(away, found.p_mw - others, np.nan)
+        change = np.where(away | kept, found.p_mw - others, np.nan)
         points.wish(DUTY, "p_set_mw", rows[is_storage], change[is_storage])
+
+
+def _supply(file: FeederFile, picture: Picture, loading_max: float) -> Supply:
+    """Return what the busbars' transformers draw by their meters, and may draw at the present reactive power."""
+    net = picture.topology.net
+    count, loading = len(net.feed), file.primary.get("loading_percent")
+    if not count or loading is None or len(loading) < count:
+        return unlimited(len(net.anchor))
+    p, q = (
+        np.bincount(net.feed_anchor, file.primary[k][:count], len(net.anchor)).astype(np.float64)
+        for k in ("p_mw", "q_mvar")
+    )
+    worst = np.zeros(len(net.anchor))
+    np.maximum.at(worst, net.feed_anchor, loading[:count])
+    most = np.hypot(p, q) * loading_max / np.maximum(worst, 1e-9)
+    # Below the limit nothing is asked for: a load of a few percent says little about the rating.
+    room = np.where(worst > 1.0, np.sqrt(np.maximum(most**2 - q**2, 0.0)), np.inf)
+    return Supply(p, -room, room)

@@ -12,6 +12,9 @@ from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared
 from controllers.dms.storage import StorageLedger
 from sims.core.message import Message
 
+FILED = frozenset({"primary", "secondary", "fault", "switched"})
+"""What goes into the files of the feeders."""
+
 
 class Desk:
     """One controller's seat at the shared desk.
@@ -33,6 +36,17 @@ class Desk:
             start = float(site.settings.get("soc_start", 0.5))
             book["storages"] = StorageLedger(self.register, start)
         self.storages: StorageLedger = book["storages"]
+        self._periods: list[int] = book.setdefault("periods", [])
+        self._seat = len(self._periods)
+        self._periods.append(site.period_ms)
+
+    def mail(self, *own: str) -> frozenset[str]:
+        """Return the topics that this seat has to be given: its own, and what is filed if it keeps the files.
+
+        They are kept by whoever is called most often, the first of them; once is enough for all.
+        """
+        keeps = self._periods.index(min(self._periods)) == self._seat
+        return frozenset(own) | FILED if keeps else frozenset(own)
 
     def read(self, now_s: float, inbox: Sequence[Message]) -> int:
         """Take in the mail, book the storages, return the time [ms]."""
@@ -44,19 +58,15 @@ class Desk:
         """Reckon the batteries up to now."""
         self.storages.advance(now_ms, self.points.in_force("p_set_mw", now_ms))
 
-    def feed_in(self, feeder: int, rows: Ints, now_ms: int) -> tuple[Floats, Floats]:
-        """Return present and available power of PV and wind devices `rows` of a feeder [MW].
+    def feed_in(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return present and available power of PV and wind devices `rows` [MW].
 
         Substations report sums; each device gets the share of its rating.
         """
-        register, name = self.register, self.register.feeders[feeder].name
-        file = self.state.files[name]
-        every = register.rows[feeder]
-        every = every[np.isin(register.kind[every], ("pv", "wind"))]
-        n = len(file.v)
-        whole = np.bincount(register.node[every], register.p_rated_mw[every], n)[register.node[rows]]
-        share = register.p_rated_mw[rows] / np.maximum(whole, 1e-12)
-        now, available = file.der_mw[register.node[rows]], file.der_avail_mw[register.node[rows]]
-        now = np.clip(now * share, 0.0, register.p_rated_mw[rows])
-        available = np.clip(available * share, now, register.p_rated_mw[rows])
-        return now, available
+        register, files = self.register, self.state.files
+        ordered = [files[feeder.name] for feeder in register.feeders]
+        place, share, rated = register.place[rows], register.share[rows], register.p_rated_mw[rows]
+        now = np.concatenate([file.der_mw for file in ordered])[place] * share
+        available = np.concatenate([file.der_avail_mw for file in ordered])[place] * share
+        now = np.clip(now, 0.0, rated)
+        return now, np.clip(available, now, rated)

@@ -15,7 +15,7 @@ from controllers.host import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
-SOURCES = ("pv", "wind", "storage", "chp")
+SOURCES = ("pv", "wind", "storage", "chp", "svc", "statcom")
 
 
 class SupportTsoVoltage:
@@ -42,12 +42,19 @@ class SupportTsoVoltage:
         self._margin = float(settings.get("margin_pu", 0.005))
         self._of = {i.name: i for i in site.grid.interfaces}
         number = {f.name: k for k, f in enumerate(self._desk.register.feeders)}
+        register = self._desk.register
+        self._rows = [register.of(*SOURCES, feeder=k) for k in range(len(register.feeders))]
         self._feeders = {i.name: [number[f] for f in i.feeders if f in number] for i in site.grid.interfaces}
         self._integral: dict[str, float] = dict.fromkeys(self._of, 0.0)
         self._asked: dict[str, float] = dict.fromkeys(self._of, 0.0)
         self._read_ms: dict[str, int] = {}
         self._last_ms: dict[str, int] = {}
         self._rooms: dict[int, tuple[int, Floats, Floats, Ints]] = {}
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail("interface")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return reactive set-points for the DER below each interface that reported."""
@@ -107,22 +114,22 @@ class SupportTsoVoltage:
                 continue
             known = self._rooms.get(number)
             if known is None or known[0] != picture.at_ms:
-                known = self._rooms[number] = (picture.at_ms, *self._feeder_room(number, picture, now_ms))
+                known = self._rooms[number] = (picture.at_ms, *self._feeder_room(number, picture))
             parts.append(known[1:])
         if not parts:
             return np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
         lows, highs, every = (np.concatenate(column) for column in zip(*parts, strict=True))
         return lows, highs, every
 
-    def _feeder_room(self, number: int, picture: Picture, now_ms: int) -> tuple[Floats, Floats, Ints]:
+    def _feeder_room(self, number: int, picture: Picture) -> tuple[Floats, Floats, Ints]:
         """Return the room in one feeder: inverters' capability, scaled to what its voltages allow."""
         desk, register, topology = self._desk, self._desk.register, picture.topology
-        rows = register.of(*SOURCES, feeder=number)
+        rows = self._rows[number]
         rows = rows[topology.at[register.node[rows]] >= 0]
         node = register.node[rows]
         p = np.abs(np.nan_to_num(desk.points.total("p_set_mw")[rows]))
-        _, available = desk.feed_in(number, rows, now_ms)
-        p = np.where(np.isin(register.kind[rows], ("pv", "wind")), available, p)
+        _, available = desk.feed_in(rows)
+        p = np.where(register.feeds_in[rows], available, p)
         reach = np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0))
         mine = np.nan_to_num(desk.points.wished(DUTY, "q_set_mvar")[rows])
         others = np.nan_to_num(desk.points.total("q_set_mvar")[rows]) - mine
@@ -143,7 +150,8 @@ class SupportTsoVoltage:
     def _give(self, rows: Ints, lower: Floats, upper: Floats, total: float) -> None:
         """Fill the devices, largest first, until `total` is reached; the rest is left alone."""
         room = upper if total > 0 else -lower
-        order = np.lexsort((rows, -np.round(room, 9)))
+        # By nameplate: an order by what each can give just now would tell many anew at every cloud.
+        order = np.lexsort((rows, -self._desk.register.s_rated_mva[rows]))
         before = np.cumsum(room[order]) - room[order]
         share = np.zeros(len(rows))
         share[order] = np.clip(abs(total) - before, 0.0, room[order])

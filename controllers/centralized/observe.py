@@ -26,6 +26,11 @@ class Observe:
         self._desk = Desk(site)
         self._reported: dict[str, int] = {}
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail()
+
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Report feeders estimated since the last call; nothing where no telemetry has come."""
         now_ms = self._desk.read(now_s, inbox)

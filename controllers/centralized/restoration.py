@@ -52,6 +52,11 @@ class RestoreSupply:
         self._outages: dict[str, Outage] = {}
         self._faulted: dict[str, set[int]] = {}
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail("fault", "fault_indicator")
+
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return switching orders once the delay has passed; one message holds the whole sequence."""
         now_ms = self._desk.read(now_s, inbox)

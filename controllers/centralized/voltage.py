@@ -8,46 +8,67 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
-from controllers.dms.feeder_file import Picture
-from controllers.dms.network import Network
+from controllers.dms.feeder_file import FeederFile, Picture
+from controllers.dms.network import Complexes, Network
 from controllers.dms.set_points import Floats, Ints
-from controllers.dms.volt_var import Band, Sources, best_q, best_steps
+from controllers.dms.volt_var import Band, Sources, best_q, best_steps, settled
+from controllers.local.qu import prescribed_q
 from sims.core.message import Message
 from sims.core.ports import frozen
 
 DUTY = "control_voltage"
-SOURCES = ("pv", "wind", "storage", "chp")
+SOURCES = ("pv", "wind", "storage", "chp", "svc", "statcom", "capacitor")
+LOW_VOLTAGE_KV = 1.0
+SIGMAS = 2.0
+WIDEST_MARGIN_PU = 0.015
 
 
 class ControlVoltage:
-    """Volt/VAr optimisation of each feeder.
+    """Volt/VAr optimisation of each feeder, on top of the inverters' own Q(U).
 
-    The AVR of a transformer keeps regulating; it is told another set-point. Inverters are told a reactive
-    power. A feeder is looked at again once its voltages moved by more than the dead-band.
+    The AVR of a transformer keeps regulating; it is told another set-point. What taps cannot hold, inverters
+    at medium voltage are told to hold by reactive power in place of their Q(U), and the order is taken back
+    once they would hold it by themselves. Inverters at low voltage stay with Q(U): a frame from there is up
+    to 15 min old, and the voltage behind a small transformer moves faster.
 
-    Settings: `cycle_ms` (300 000), `deadband_pu` (0.005), `band_pu` (0.02, half width aimed at around the
-    middle of the limits), `margin_pu` (0.005 inside the limits), `hold_ms` (600 000 between two changes of
-    one set-point). Where this site also supports the TSO's voltage, the band is as wide as the limits, so
-    that the two duties do not pull at the same inverters.
+    Between estimates the metered flow into a feeder is watched: once it has moved by more than `moved_share`
+    of what is connected, the orders to its inverters are taken back, as the state they were made for is gone.
+
+    Limits are approached by a margin that grows with what a voltage may have drifted since it was metered.
+
+    Settings: `cycle_ms` (300 000), `deadband_pu` (0.005, by which the limits must be held without an order
+    before it is taken back), `band_pu` (0.02, half width aimed at around the middle of the limits),
+    `margin_pu` (0.005 inside the limits), `margin_percent` (4, of branch loading), `hold_ms` (600 000 between
+    two changes of one set-point), `moved_share` (0.15). Where this site also supports the TSO's voltage, the
+    band is as wide as the limits, so that the two duties do not pull at the same inverters.
     """
 
-    urgent: frozenset[str] = frozenset()
+    urgent = frozenset({"primary"})
 
     def __init__(self, site: Site) -> None:
         settings, grid = site.settings, site.grid
         self._site, self._desk = site, Desk(site)
-        margin = float(settings.get("margin_pu", 0.005))
-        low, high = grid.v_min_pu + margin, grid.v_max_pu - margin
-        middle = (grid.v_min_pu + grid.v_max_pu) / 2
-        half = float(settings.get("band_pu", 0.02))
+        self._margin = float(settings.get("margin_pu", 0.005))
+        self._half = float(settings.get("band_pu", 0.02))
         if "support_tso_voltage" in site.duties:
-            half = (high - low) / 2
-        self._band = Band(max(low, middle - half), min(high, middle + half), low, high)
+            self._half = (grid.v_max_pu - grid.v_min_pu) / 2
+        self._loading_max = grid.loading_max_percent - float(settings.get("margin_percent", 4.0))
         self._deadband = float(settings.get("deadband_pu", 0.005))
         self._hold_ms = int(settings.get("hold_ms", 600_000))
+        self._moved_share = float(settings.get("moved_share", 0.15))
         self._seen: dict[str, int] = {}
-        self._last_v: dict[str, Floats] = {}
+        self._flow_mva: dict[str, Complexes] = {}
         self._moved_ms: dict[tuple[str, int], int] = {}
+        register = self._desk.register
+        medium = [f.grid.vn_kv[f.devices.node] > LOW_VOLTAGE_KV for f in register.feeders]
+        at_medium = np.concatenate([np.zeros(0, dtype=bool), *medium])
+        self._rows = [rows[at_medium[rows]] for rows in (
+            register.of(*SOURCES, feeder=number) for number in range(len(register.feeders)))]
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Topics that the host hands over."""
+        return self._desk.mail("primary")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return new set-points of regulators and inverters."""
@@ -59,85 +80,134 @@ class ControlVoltage:
             picture = desk.state.picture(feeder.name, now_ms)
             seen = self._seen.get(feeder.name, -(10**9))
             if picture is None or picture.at_ms == seen or now_ms - seen < desk.cycle_ms // 2:
+                acted |= self._gone(number)
                 continue
             self._seen[feeder.name] = picture.at_ms
             acted = True
-            rows = desk.register.of(*SOURCES, feeder=number)
-            if self._called_for(feeder.name, picture, rows):
-                out += self._optimise(number, picture, rows, now_ms)
+            if len(picture.topology.free):
+                out += self._look(number, picture, now_ms)
         if acted:
             out += desk.points.orders(DUTY, "q_set_mvar", now_ms, desk.cycle_ms + self._site.period_ms // 5)
         return out
 
-    def _called_for(self, name: str, picture: Picture, rows: Ints) -> bool:
-        """Tell whether the voltages moved, or are outside the band with something left to do."""
-        size = np.abs(picture.v[picture.topology.free])
-        if not len(size):
+    def _gone(self, number: int) -> bool:
+        """Take the orders of a feeder back where its flow has left the state they were made for."""
+        desk, rows = self._desk, self._rows[number]
+        file = desk.state.files[desk.register.feeders[number].name]
+        then = self._flow_mva.get(file.belief.name)
+        if then is None or not np.isfinite(desk.points.wished(DUTY, "q_set_mvar")[rows]).any():
             return False
-        last = self._last_v.get(name)
-        moved = last is None or last.shape != size.shape or float(np.abs(size - last).max()) > self._deadband
-        if moved:
-            self._last_v[name] = size
-        active = bool(np.isfinite(self._desk.points.wished(DUTY, "q_set_mvar")[rows]).any())
-        outside = bool((self._band.outside(size) > 0).any())
-        return outside or (moved and (active or bool((self._band.beyond(size) > 0).any())))
+        connected = float((file.load_pu + file.der_pu).sum()) * file.belief.grid.base_mva
+        if np.abs(_metered(file) - then).sum() <= self._moved_share * connected:
+            return False
+        desk.points.wish(DUTY, "q_set_mvar", rows, np.full(len(rows), np.nan))
+        return True
 
-    def _optimise(self, number: int, picture: Picture, rows: Ints, now_ms: int) -> list[Message]:
-        name, topology = self._desk.register.feeders[number].name, picture.topology
-        out, rise = self._taps(name, picture, now_ms)
-        sources = self._sources(number, rows, now_ms)
-        points, base = self._desk.points, topology.net.grid.base_mva
-        size = np.abs(picture.v[topology.free]) + topology.share @ rise
-        mine = np.nan_to_num(points.wished(DUTY, "q_set_mvar")[rows])
-        # What the voltages would be if this duty asked for nothing: then it lets go.
-        given = np.bincount(sources.node, mine, len(picture.v)) / base
-        unit = np.conj(picture.v[topology.free] / np.abs(picture.v[topology.free]))
-        effect = (unit * topology.response(picture.v, (1j * given).astype(np.complex128))).real
-        inner = Band(self._band.low, self._band.high, self._band.v_min + self._deadband,
-                     self._band.v_max - self._deadband)
-        idle = size - effect
-        if not (inner.beyond(idle) + inner.outside(idle) > 0).any():
-            wish = np.full(len(rows), np.nan)
-        else:
-            wish = best_q(topology, picture.v, picture.s, sources, self._band, rise)
-        points.wish(DUTY, "q_set_mvar", rows, wish)
-        change = np.nan_to_num(wish) - mine
-        self._desk.state.expect(name, sources.node, np.zeros(len(rows)), change)
+    def _look(self, number: int, picture: Picture, now_ms: int) -> list[Message]:
+        """Move taps where that helps, and inverters where limits are still not held."""
+        topology, rows = picture.topology, self._rows[number]
+        size = np.abs(picture.v[topology.free])
+        asked = bool(np.isfinite(self._desk.points.wished(DUTY, "q_set_mvar")[rows]).any())
+        if not asked and not self._band(np.full(len(size), WIDEST_MARGIN_PU)).beyond(size).any():
+            return []
+        name = self._desk.register.feeders[number].name
+        margin = np.clip(SIGMAS * picture.v_sigma, self._margin, WIDEST_MARGIN_PU)
+        band = self._band(margin)
+        out, rise = self._taps(name, picture, band, now_ms)
+        if asked or (len(rows) and (band.outside(size + topology.share @ rise) > 0).any()):
+            self._inverters(number, picture, band, rise, now_ms)
         return out
 
-    def _taps(self, name: str, picture: Picture, now_ms: int) -> tuple[list[Message], Floats]:
+    def _band(self, margin: Floats) -> Band:
+        """Return the band aimed at, within limits drawn in by `margin` [free] [pu]."""
+        grid = self._site.grid
+        middle, low, high = (grid.v_min_pu + grid.v_max_pu) / 2, grid.v_min_pu + margin, grid.v_max_pu - margin
+        return Band(np.maximum(low, middle - self._half), np.minimum(high, middle + self._half), low, high)
+
+    def _inverters(self, number: int, picture: Picture, band: Band, rise: Floats, now_ms: int) -> None:
+        """Wish for the reactive power that holds the limits, or let the inverters' own law do it."""
+        desk, topology, rows = self._desk, picture.topology, self._rows[number]
+        points, name, base = desk.points, desk.register.feeders[number].name, topology.net.grid.base_mva
+        node = desk.register.node[rows]
+        mine, total = points.wished(DUTY, "q_set_mvar")[rows], points.total("q_set_mvar")[rows]
+        others = np.where(np.isnan(total), np.nan, total - np.nan_to_num(mine))
+        v, s, alone = self._unasked(picture, rows, total, np.where(others == 0.0, np.nan, others))
+        if not np.isfinite(v).all():
+            return
+        inner = Band(band.low, band.high, band.v_min + self._deadband, band.v_max - self._deadband)
+        at_rest = np.abs(v[topology.free]) + topology.share @ rise
+        wish = np.full(len(rows), np.nan)
+        held = inner if np.isfinite(mine).any() else band
+        if (held.outside(at_rest) > 0).any():
+            lower, upper = self._reach(rows)
+            found = best_q(topology, v, s, Sources(node, alone, np.minimum(lower, alone), np.maximum(upper, alone)),
+                           held, rise, self._loading_max)
+            if found is not None:
+                away = np.abs(found - alone) > 1e-6
+                wish = np.where(away, found - np.nan_to_num(others), np.nan)
+        points.wish(DUTY, "q_set_mvar", rows, wish)
+        self._flow_mva[name] = _metered(desk.state.files[name])
+        after = points.total("q_set_mvar")[rows]
+        change = np.where(np.isnan(after), alone, after) - np.where(np.isnan(total), alone, total)
+        if np.abs(change).max(initial=0.0) * 1e3 > base:
+            desk.state.expect(name, node, np.zeros(len(rows)), change)
+
+    def _unasked(
+        self, picture: Picture, rows: Ints, total: Floats, others: Floats
+    ) -> tuple[Complexes, Complexes, Floats]:
+        """Return voltages and injections [node] [pu] if this duty asked for nothing, and the devices' Q [Mvar]."""
+        topology, register = picture.topology, self._desk.register
+        node, base = register.node[rows], topology.net.grid.base_mva
+        lawful = np.where(register.feeds_in[rows], register.p_rated_mw[rows], 0.0)  # these follow Q(U)
+        v, s = picture.v, picture.s
+        law = prescribed_q(lawful, np.abs(v[node]))
+        now = np.where(np.isnan(total), law, total)
+        freed = np.isfinite(total) & np.isnan(others)
+        q: Floats = np.where(freed, law, np.where(np.isnan(others), now, others))
+        for _ in range(3):
+            if not (q != now).any():
+                break
+            there = (1j * np.bincount(node, q - now, len(v)) / base).astype(np.complex128)
+            v, s = settled(topology, picture.v, picture.s, there), picture.s + there
+            # Half a step each time: Q(U) answers to the voltage that it changes.
+            q = np.where(freed, (q + prescribed_q(lawful, np.abs(v[node]))) / 2, q)
+        return v, s, q
+
+    def _reach(self, rows: Ints) -> tuple[Floats, Floats]:
+        """Return lowest and highest Q that inverters can give beside their active power [Mvar]."""
+        desk, register = self._desk, self._desk.register
+        p = np.abs(np.nan_to_num(desk.points.total("p_set_mw")[rows]))
+        _, available = desk.feed_in(rows)
+        p = np.where(register.feeds_in[rows], available, p)
+        reach = np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0))
+        return np.where(register.kind[rows] == "capacitor", 0.0, -reach), reach  # capacitors cannot draw any
+
+    def _taps(self, name: str, picture: Picture, band: Band, now_ms: int) -> tuple[list[Message], Floats]:
         """Return orders to regulators, and the rise they will bring to each busbar [pu]."""
-        net, topology = picture.topology.net, picture.topology
+        net, topology, grid = picture.topology.net, picture.topology, self._site.grid
         rise = np.zeros(len(net.anchor))
         step, room = _tap_data(net, picture.taps)
         for a in range(len(net.anchor)):
             if now_ms - self._moved_ms.get((name, a), -(10**9)) < self._hold_ms:
                 step[a] = 0.0
-        steps = best_steps(topology, picture.v, step, self._band, room)
+        steps = best_steps(topology, picture.v, step, band, room)
         rise = steps * step
         moved = np.flatnonzero(steps[net.feed_anchor] != 0)
         if not len(moved):
             return [], rise
         anchor = net.feed_anchor[moved]
         target = np.abs(picture.v[net.anchor[anchor]]) + rise[anchor]
-        target = np.clip(target, self._band.v_min, self._band.v_max)
+        target = np.clip(target, grid.v_min_pu + self._margin, grid.v_max_pu - self._margin)
         for a in np.unique(anchor):
             self._moved_ms[name, int(a)] = now_ms
         return [command(self._site, name, DUTY, 900.0, trafo=frozen(net.feed_trafo[moved]),
                         v_set_pu=frozen(target))], rise
 
-    def _sources(self, number: int, rows: Ints, now_ms: int) -> Sources:
-        """Return what each inverter can give beside its active power and what other duties asked for."""
-        desk, register = self._desk, self._desk.register
-        p = np.abs(np.nan_to_num(desk.points.total("p_set_mw")[rows]))
-        feeding = np.isin(register.kind[rows], ("pv", "wind"))
-        _, available = desk.feed_in(number, rows, now_ms)
-        p = np.where(feeding, available, p)
-        reach = np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0))
-        mine = np.nan_to_num(desk.points.wished(DUTY, "q_set_mvar")[rows])
-        others = np.nan_to_num(desk.points.total("q_set_mvar")[rows]) - mine
-        return Sources(register.node[rows], mine, np.minimum(-reach - others, 0.0),
-                       np.maximum(reach - others, 0.0))
+
+def _metered(file: FeederFile) -> Complexes:
+    """Return the power that enters through each transformer [MVA]."""
+    out: Complexes = file.primary["p_mw"] + 1j * file.primary["q_mvar"]
+    return out
 
 
 def _tap_data(net: Network, taps: Ints) -> tuple[Floats, Ints]:

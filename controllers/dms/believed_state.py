@@ -70,7 +70,10 @@ class BelievedState:
                 # Every seat of a desk is handed the same frame: only the first looks into it.
                 if self._last.get(message.sender) is not message:
                     self._last[message.sender] = message
-                    frames.setdefault(message.sender.rpartition(".")[0], []).append(message)
+                    # Busbars are reported by the primary substation, which bears the feeder's name.
+                    sender = message.sender
+                    feeder = sender if sender in self.files else sender.rpartition(".")[0]
+                    frames.setdefault(feeder, []).append(message)
             elif topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
@@ -161,7 +164,7 @@ class BelievedState:
         threshold = _threshold(int((gain.r < IGNORED_PU2).sum()) - len(left)) if check else 0.0
         return Picture(
             found.v, found.s, v_pu, topology, taps, now_ms, found.objective, threshold,
-            gain.metered[left[left < len(gain.metered)]], heard,
+            gain.metered[left[left < len(gain.metered)]], heard, gain,
         )
 
     def _gain(self, file: FeederFile, topology: Topology, now_ms: int) -> tuple[Gain, Ints]:
@@ -265,17 +268,12 @@ def shared_state(site: Site) -> BelievedState:
 
 def _feeds(net: Network, tap_pos: Floats | None) -> tuple[Ints, Feed]:
     """Return tap positions and the transformers' admittances there."""
-    tables = {t.element: t for t in net.grid.taps if t.kind == "trafo"}
-    taps = np.zeros(len(net.feed), dtype=np.int64)
-    y = np.zeros((4, len(net.feed)), dtype=complex)
-    for i, trafo in enumerate(net.feed_trafo):
-        table = tables[int(trafo)]
-        taps[i] = table.initial
-        if tap_pos is not None and len(table.positions) > 1 and np.isfinite(tap_pos[i]):
-            taps[i] = int(np.clip(np.rint(tap_pos[i]), table.positions[0], table.positions[-1]))
-        y[:, i] = table.y[0, :, int(table.slot(taps[i]))]
-        if net.grid.branch_from[net.feed[i]] != net.feed_root[i]:
-            y[:, i] = y[[3, 2, 1, 0], i]
+    taps = net.feed_initial.copy()
+    if tap_pos is not None:
+        low, high = net.feed_range
+        known = np.isfinite(tap_pos[: len(taps)]) & (high > low)
+        taps[known] = np.clip(np.rint(tap_pos[: len(taps)][known]), low[known], high[known]).astype(np.int64)
+    y = net.feed_admittance(taps)
     size = np.abs(y[1])
     total = np.bincount(net.feed_anchor, size, len(net.anchor))
     return taps, Feed(net.feed_anchor, size / total[net.feed_anchor], y)

@@ -1,7 +1,9 @@
 """Congestion management: the cheapest change of active power that brings a feeder back within its limits.
 
 min sum c_i |dP_i| subject to Umin <= U0 + S dP <= Umax and |F0 + T dP| <= Fmax at both ends of every branch,
-on sensitivities at the estimated state; rows are added until the power flow shows no violation left.
+on sensitivities at the estimated state; rows are added until the power flow shows no violation left. The
+transformers that feed the busbars are metered themselves: what they draw is held in its range by the sum of
+the changes below them.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import numpy as np
 
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Topology
 from controllers.dms.optimiser import solve
+from controllers.dms.sensitivity import current_rows, voltage_rows
 
 ROUNDS = 8
 ROWS_A_ROUND = 8
 """Worst violations that become constraints in one round; their neighbours mostly follow."""
 FINE = 1e-3
 """Change of the optimum, of the largest lever, that is not worth another round."""
-SLACK_PU, SLACK_PERCENT = 2e-4, 0.1
+SLACK_PU, SLACK_PERCENT, SLACK_MW = 2e-4, 0.1, 0.01
 """What the linearisation may leave behind; the margin of the limits is larger."""
 SHORTFALL_COST = 1e4
 """Per pu of voltage or of current that cannot be brought back: far above any cost of power."""
@@ -61,6 +64,20 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
+class Supply:
+    """What each busbar's transformers draw at the levers' present injections, and may draw [anchor] [MW]."""
+
+    drawn_mw: Floats
+    lowest_mw: Floats
+    highest_mw: Floats
+
+    def violated(self, given_mw: Floats) -> Bools:
+        """Return which busbars draw too much or too little after `given_mw` more was injected below each [anchor]."""
+        drawn = self.drawn_mw - given_mw
+        return (drawn > self.highest_mw + SLACK_MW) | (drawn < self.lowest_mw - SLACK_MW)
+
+
+@dataclass(frozen=True, eq=False)
 class Relief:
     """The outcome: injections asked for, and what is left of the violations.
 
@@ -86,8 +103,14 @@ def violations(topology: Topology, v: Complexes, limits: Limits) -> tuple[Bools,
     return nodes, topology.loading(v) > limits.loading_max_percent + SLACK_PERCENT
 
 
+def unlimited(anchors: int) -> Supply:
+    """Return a supply that draws whatever is wanted."""
+    return Supply(np.zeros(anchors), np.full(anchors, -np.inf), np.full(anchors, np.inf))
+
+
 def relieve(
-    topology: Topology, v: Complexes, s: Complexes, v_anchor: Complexes, levers: Lever, limits: Limits
+    topology: Topology, v: Complexes, s: Complexes, v_anchor: Complexes, levers: Lever, limits: Limits,
+    supply: Supply | None = None,
 ) -> Relief:
     """Return the cheapest injections within the limits.
 
@@ -96,14 +119,18 @@ def relieve(
     v, s : complex array [node]
         Estimated voltage and injection, the levers' present injections included [pu].
     v_anchor : complex array [anchor]
+    supply : Supply, optional
     """
     base = topology.net.grid.base_mva
-    usable = topology.at[levers.node] >= 0
+    supply = unlimited(len(topology.net.anchor)) if supply is None else supply
+    below = below_anchors(topology, levers.node)
+    usable = (below > 0).any(axis=0)
     # Starting from what the levers would do unasked also finds out which of them may return to it.
-    # A lever at a busbar cannot help and is let go.
-    p = np.clip(levers.preferred_mw, levers.lower_mw, levers.upper_mw)
-    size_mw, moved = float(np.abs(levers.p_mw[usable]).max(initial=1e-3)), np.inf
+    p = by_merit(levers, supply, below)
+    inner = topology.at[levers.node] >= 0
+    size_mw, moved = float(np.abs(levers.p_mw[inner]).max(initial=1e-3)), np.inf
     seen_v, seen_b = np.zeros(len(v), dtype=bool), np.zeros(len(topology.closed), dtype=bool)
+    seen_a = np.zeros(len(below), dtype=bool)
     free = np.flatnonzero(usable)
     state = v
     best, cheapest = Relief(p, v, False), np.inf
@@ -112,18 +139,24 @@ def relieve(
         if not np.isfinite(state).all():
             break
         bad_v, bad_b = violations(topology, state, limits)
-        secure = not (bad_v.any() or bad_b.any())
+        bad_a = supply.violated(below @ (p - levers.p_mw))
+        secure = not (bad_v.any() or bad_b.any() or bad_a.any())
         price = float((levers.cost * np.abs(p - levers.preferred_mw)).sum())
         if not best.secure or (secure and price < cheapest):
             best, cheapest = Relief(p, state, secure), price
+        if not (bad_v.any() or bad_b.any() or seen_v.any() or seen_b.any()):
+            break  # what transformers draw is a sum: the order of merit is the optimum already
         # A first long step overshoots: the rows it was made for are linearised again where it ended.
-        if not len(free) or (secure and (moved < FINE * size_mw or not (seen_v.any() or seen_b.any()))):
+        known = seen_v.any() or seen_b.any() or seen_a.any()
+        if not len(free) or (secure and (moved < FINE * size_mw or not known)):
             break
         size = np.abs(state)
         beyond = np.maximum(size - limits.v_max_pu, limits.v_min_pu - size)
         grown = _add_worst(seen_v, bad_v, beyond)
         grown |= _add_worst(seen_b, bad_b, topology.loading(state))
-        new = _optimum(topology, state, levers, free, p, limits, seen_v, seen_b)
+        grown |= bool((bad_a & ~seen_a).any())
+        seen_a |= bad_a
+        new = _optimum(topology, state, levers, free, p, limits, seen_v, seen_b, supply, below, seen_a)
         if new is None:
             break
         moved = float(np.abs(new - p).max())
@@ -131,6 +164,29 @@ def relieve(
         if moved < FINE * size_mw and not grown and not secure:
             break
     return best
+
+
+def by_merit(levers: Lever, supply: Supply, below: Floats) -> Floats:
+    """Return the preferred injections, moved in order of cost as far as the transformers' ranges ask for [MW]."""
+    p = np.clip(levers.preferred_mw, levers.lower_mw, levers.upper_mw)
+    order = np.argsort(levers.cost, kind="stable")
+    for a in range(len(below)):
+        drawn = supply.drawn_mw[a] - float(below[a] @ (p - levers.p_mw))
+        for excess, room, sign in ((drawn - supply.highest_mw[a], levers.upper_mw - p, 1.0),
+                                   (supply.lowest_mw[a] - drawn, p - levers.lower_mw, -1.0)):
+            if excess > 0:
+                part = (np.maximum(room, 0.0) * below[a])[order]
+                used = np.clip(excess - (np.cumsum(part) - part), 0.0, part)
+                p[order] += sign * used / np.maximum(below[a][order], 1e-9)
+    return p
+
+
+def below_anchors(topology: Topology, node: Ints) -> Floats:
+    """Return how much of an injection at `node` each anchor sees, array [anchor, lever]."""
+    anchor, at = topology.rep[topology.net.anchor], topology.at[node]
+    inside = np.where((at >= 0)[None, :], topology.share.T[:, at], 0.0) if len(topology.free) else 0.0
+    out: Floats = np.where(topology.rep[node][None, :] == anchor[:, None], 1.0, inside)
+    return out
 
 
 def quantised(p_mw: Floats, rated_mw: Floats, steps: tuple[float, ...] = STEPS) -> Floats:
@@ -156,31 +212,25 @@ def _moved(s: Complexes, levers: Lever, p: Floats, base: float) -> Complexes:
 
 def _optimum(
     topology: Topology, v: Complexes, levers: Lever, free: Ints, p: Floats, limits: Limits,
-    rows_v: Bools, rows_b: Bools,
+    rows_v: Bools, rows_b: Bools, supply: Supply, below: Floats, rows_a: Bools,
 ) -> Floats | None:
     """Solve the linear programme around the state `v` with the rows given; None without an optimum."""
-    base, net = topology.net.grid.base_mva, topology.net
+    base = topology.net.grid.base_mva
     nodes, back = np.unique(levers.node[free], return_inverse=True)
-    A = topology.moves(v, nodes) / base
+    inside = topology.at[nodes] >= 0  # a lever at a busbar moves what is drawn, but no voltage
+    A = np.zeros((len(topology.free), len(nodes)), dtype=complex)
+    A[:, inside] = topology.moves(v, nodes[inside]) / base
     at = topology.at[np.flatnonzero(rows_v & (topology.at >= 0))]
-    size = np.abs(v[topology.free])
-    dv = (np.conj(v[topology.free[at]] / size[at])[:, None] * A[at]).real
-    full = topology.spread_rows(A)
-    rows, i_f, i_t = topology.currents(v)
-    hit = np.flatnonzero(rows_b[rows])
-    f, t = net.grid.branch_from[rows[hit]], net.grid.branch_to[rows[hit]]
-    y = net.grid.y_raw[:, rows[hit]]
-    tables, levels, ceilings = [dv], [size[at]], [np.full(len(at), limits.v_max_pu)]
-    floors = [np.full(len(at), limits.v_min_pu)]
-    for i, (a, b) in ((i_f[hit], (y[0], y[1])), (i_t[hit], (y[2], y[3]))):
-        amount = np.maximum(np.abs(i), 1e-9)
-        di = (np.conj(i / amount)[:, None] * (a[:, None] * full[f] + b[:, None] * full[t])).real
-        top = net.limit[rows[hit]] * limits.loading_max_percent / 100
-        tables.append(di / top[:, None])
-        levels.append(amount / top)
-        ceilings.append(np.ones(len(hit)))
-        floors.append(np.full(len(hit), -np.inf))
-    table, level = np.vstack(tables)[:, back], np.concatenate(levels)
+    bent, carried = current_rows(topology, v, A, np.flatnonzero(rows_b))
+    top = limits.loading_max_percent / 100
+    table = np.vstack((voltage_rows(topology, v, A, at), bent / top))[:, back]
+    table = np.vstack((table, -below[np.ix_(rows_a, free)] / base))
+    drawn = (supply.drawn_mw - below @ (p - levers.p_mw))[rows_a]
+    level = np.concatenate((np.abs(v[topology.free[at]]), carried / top, drawn / base))
+    ceiling = np.concatenate((
+        np.full(len(at), limits.v_max_pu), np.ones(len(carried)), supply.highest_mw[rows_a] / base))
+    floor = np.concatenate((
+        np.full(len(at), limits.v_min_pu), np.full(len(carried), -np.inf), supply.lowest_mw[rows_a] / base))
     m, k = len(level), len(free)
     prefer = np.clip(levers.preferred_mw[free], levers.lower_mw[free], levers.upper_mw[free])
     rest = level + table @ (prefer - p[free])
@@ -192,8 +242,7 @@ def _optimum(
     cost = np.concatenate((price, price, np.full(2 * m, SHORTFALL_COST)))
     room = np.concatenate((levers.upper_mw[free] - prefer, prefer - levers.lower_mw[free]))
     upper = np.concatenate((np.maximum(room, 0.0), np.full(2 * m, np.inf)))
-    found = solve(cost, a, np.concatenate(floors) - rest, np.concatenate(ceilings) - rest,
-                  np.zeros(2 * k + 2 * m), upper)
+    found = solve(cost, a, floor - rest, ceiling - rest, np.zeros(2 * k + 2 * m), upper)
     if found is None:
         return None
     out = p.copy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ class Picture:
         Nodes whose voltage measurement was found bad.
     unheard : int array
         Nodes with load or devices of which nothing was ever heard: known by nameplate only.
+    gain : Gain
+        What the estimate was made with.
     """
 
     v: Complexes
@@ -51,6 +54,12 @@ class Picture:
     threshold: float
     left_out: Ints
     unheard: Ints
+    gain: Gain
+
+    @cached_property
+    def v_sigma(self) -> Floats:
+        """Standard deviation of the voltages of the free nodes since they were last heard of [pu]."""
+        return self.gain.drift(self.topology)
 
 
 @dataclass(eq=False)
@@ -109,9 +118,7 @@ def keep(file: FeederFile, mail: Sequence[Message]) -> None:
     """Take substations' frames into a feeder's file; of several from one node the newest."""
     mail = sorted(mail, key=lambda message: message.sent_ms)
     sent_ms = np.array([message.sent_ms for message in mail], dtype=np.int64)
-    table = np.array([
-        [float(message.values.get(name, 0.0)) for name in FRAME] for message in mail
-    ])
+    table = np.array([[message.values.get(name, 0.0) for name in FRAME] for message in mail], dtype=np.float64)
     sound = np.isfinite(table).all(axis=1) & (table[:, 0] >= 0) & (table[:, 0] < len(file.v))
     node = np.where(sound, table[:, 0], 0).astype(np.int64)
     new = np.flatnonzero(sound & (sent_ms > file.node_ms[node]))

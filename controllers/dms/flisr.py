@@ -3,17 +3,19 @@
 Locate: the faulted section runs from the last fault indicator that saw the current to the first that did
 not; an indicator sits at the sending end of each line, so that is the last line on. Isolate: open it at both
 ends. Restore: reclose the tripped head if the fault lies beyond it, then choose ties for what is still
-dark: most power first, then fewest operations, then least losses; radial, within ratings and voltage.
+dark: most power first, then fewest operations, then least losses; radial, within ratings, voltage and what the
+switches can break.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
+from controllers.dms.short_circuit import breakable
 
 Moves = tuple[tuple[int, ...], tuple[int, ...]]
 """Rows to open and rows to close."""
@@ -58,6 +60,8 @@ class Case:
     v_min_pu, loading_max_percent : float
     blocked : frozenset of int
         Branch rows that must stay open: known faults.
+    capacity_ka : array [node], optional
+        What switches at each node can break; by default what is usual at its voltage.
     """
 
     net: Network
@@ -67,6 +71,7 @@ class Case:
     v_min_pu: float
     loading_max_percent: float
     blocked: frozenset[int] = frozenset()
+    capacity_ka: Floats | None = None
 
 
 def locate(topology: Topology, tripped: int, passed: Iterable[int]) -> int:
@@ -103,8 +108,7 @@ def plan(case: Case, tripped: int, faulted: int) -> Plan:
     if tripped != faulted and tripped not in case.blocked and not closed[tripped]:
         closed[tripped] = True
         shut.append(tripped)
-    case = Case(net, closed, case.s, case.v_anchor, case.v_min_pu, case.loading_max_percent,
-                case.blocked | {faulted})
+    case = replace(case, closed=closed, blocked=case.blocked | {faulted})
     load = np.maximum(-case.s.real, 0.0)
     before = net.topology(case.closed if not shut else _without(closed, shut))
     best = _judged(case, closed, tuple(opened), tuple(shut), load, before)
@@ -134,16 +138,18 @@ def _best_for(case: Case, base: Plan, island: Bools, load: Floats, before: Topol
     live = case.net.topology(_states(case, base.opened, base.closed)).live
     ties = _ties(case, base, island, live)
     whole = _feasible(case, base, [((), (tie,)) for tie in ties], load, before)
-    if whole:
-        return _preferred(whole)
+    preferred = _preferred(case, whole)
+    if preferred is not None:
+        return preferred
     cuts = _inner(case, base, island)
     pairs: list[Moves] = [((cut,), (a, b)) for i, a in enumerate(ties) for b in ties[i + 1 :] for cut in cuts]
     found = _feasible(case, base, _evenly(pairs, MOST_PAIRS), load, before)
     found += _feasible(case, base, [((cut,), (tie,)) for tie in ties for cut in cuts], load, before)
-    if found:
-        return _preferred(found)
+    preferred = _preferred(case, found)
+    if preferred is not None:
+        return preferred
     # Heavily loaded: shed from the far end of each tie, one line after another, until it holds.
-    return _preferred(_shed(case, base, ties, cuts, load, before))
+    return _preferred(case, _shed(case, base, ties, cuts, load, before))
 
 
 def _feasible(
@@ -225,10 +231,14 @@ def _excess(case: Case, plan: Plan) -> float:
     return low + max(0.0, plan.loading_percent / case.loading_max_percent - 1.0) * 10
 
 
-def _preferred(plans: Sequence[Plan]) -> Plan | None:
-    if not plans:
-        return None
-    return min(plans, key=lambda p: (-round(p.restored_mw, 6), p.operations, p.losses_mw, p.closed, p.opened))
+def _preferred(case: Case, plans: Sequence[Plan]) -> Plan | None:
+    """Return the best plan whose switches can break a fault that strikes after it, or None."""
+    order = sorted(plans, key=lambda p: (-round(p.restored_mw, 6), p.operations, p.losses_mw, p.closed, p.opened))
+    for found in order:
+        topology = case.net.topology(_states(case, found.opened, found.closed))
+        if breakable(topology, found.closed, case.capacity_ka):
+            return found
+    return None
 
 
 def _islands(case: Case, closed: Bools, load: Floats) -> list[Bools]:

@@ -11,10 +11,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
-from scipy.sparse.linalg import splu
 
+from controllers.dms import kernels
+from controllers.dms.factors import factors
+from controllers.dms.vector_groups import upright
 from sims.core.errors import GridError
 from sims.grid.compiled import CompiledNet
+from sims.grid.parts import TapTable
 from sims.grid.supply import trace
 
 Floats = NDArray[np.float64]
@@ -25,8 +28,6 @@ Bools = NDArray[np.bool_]
 TOLERANCE_PU = 1e-7
 MAX_SWEEPS = 60
 REMEMBERED = 32
-DENSE = 250
-"""Free nodes up to which a fixed-point step takes the impedance matrix."""
 
 
 class Network:
@@ -51,6 +52,9 @@ class Network:
         Series impedance of the transformers behind each busbar, in parallel [pu]; 0 where there are none.
     normal : bool array [branch]
         Branches in service and closed at both ends in the net as compiled, feeds left out.
+    y : complex array [4, branch]
+        ff, ft, tf and tt of the branches [pu], with the transformers' vector groups taken out: all voltages are
+        told in the busbars' frame, so that a magnitude answers to R and X alike at every voltage level.
     limit : float array [branch]
         Current at 100 % loading [pu], the smaller of both ends; inf where there is none.
     """
@@ -76,6 +80,7 @@ class Network:
         opened = (table.branch >= 0) & ~grid.switch_closed
         shut[table.branch[opened]] = False
         self.normal: Bools = grid.branch_in_service & shut & ~is_feed
+        self.y: Complexes = upright(grid, self.anchor, grid.branch_in_service & ~is_feed)
         limit = np.fmin(grid.rating_from, grid.rating_to)
         self.limit: Floats = np.where(np.isfinite(limit) & (limit > 0), limit, np.inf)
         joined = (table.branch < 0) & grid.switch_closed & (table.far_node >= 0)
@@ -84,6 +89,35 @@ class Network:
         self._line_row = {int(e): int(r) for r, e in enumerate(grid.branch_element)
                           if grid.branch_kind[r] == "line"}
         self._known: dict[bytes, Topology] = {}
+        self._admittances: dict[bytes, Complexes] = {}
+
+    @cached_property
+    def _feed_taps(self) -> list[TapTable]:
+        tables = {tap.element: tap for tap in self.grid.taps if tap.kind == "trafo"}
+        return [tables[int(trafo)] for trafo in self.feed_trafo]
+
+    @cached_property
+    def feed_initial(self) -> Ints:
+        """Tap positions of the feeds as compiled, int array [feed]."""
+        return np.array([tap.initial for tap in self._feed_taps], dtype=np.int64)
+
+    @cached_property
+    def feed_range(self) -> Ints:
+        """Lowest and highest tap position of the feeds, int array [2, feed]."""
+        ends = [(tap.positions[0], tap.positions[-1]) for tap in self._feed_taps]
+        return np.array(ends, dtype=np.int64).reshape(-1, 2).T
+
+    def feed_admittance(self, taps: Ints) -> Complexes:
+        """Return hv-hv, hv-mv, mv-hv and mv-mv of the feeds at tap positions `taps`, array [4, feed] [pu]."""
+        found = self._admittances.get(key := taps.tobytes())
+        if found is None:
+            found = np.zeros((4, len(self.feed)), dtype=complex)
+            for i, tap in enumerate(self._feed_taps):
+                found[:, i] = tap.y[0, :, int(tap.slot(taps[i]))]
+                if self.grid.branch_from[self.feed[i]] != self.feed_root[i]:
+                    found[:, i] = found[[3, 2, 1, 0], i]
+            self._admittances[key] = found
+        return found
 
     def _feed_impedance(self) -> Complexes:
         grid = self.grid
@@ -160,7 +194,7 @@ class Topology:
         grid, n = self.net.grid, self.net.grid.n_nodes
         rows = np.flatnonzero(self.joined)
         f, t = self.rep[grid.branch_from[rows]], self.rep[grid.branch_to[rows]]
-        y = grid.y_raw[:, rows]
+        y = self.net.y[:, rows]
         # A line open at one end only still charges: known for the state the net was compiled in.
         stubs = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_from])
         stubs_t = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_to])
@@ -174,21 +208,33 @@ class Topology:
                                 grid.shunt_y[node]))
         Y = csc_matrix((value, (i, j)), shape=(n, n))
         free, anchor = self.free, self.rep[self.net.anchor]
-        self._y_aa, self._y_af = Y[anchor][:, anchor].tocsr(), Y[anchor][:, free].tocsr()
-        if len(free):
-            self._lu = splu(Y[free][:, free].tocsc())
-            self.w: Complexes = -self._lu.solve(Y[free][:, anchor].toarray())
-        else:
-            self._lu, self.w = None, np.zeros((0, len(anchor)), dtype=complex)
-        self.share: Floats = self.w.real
+        self.y_aa: Complexes = Y[anchor][:, anchor].toarray()
+        self.y_af: Complexes = Y[anchor][:, free].toarray()
+        self.lu = factors(Y[free][:, free].tocsc())
+        at_anchor = -Y[free][:, anchor].toarray()
+        self.w: Complexes = np.zeros((len(free), len(anchor)), dtype=complex)
+        for a in range(len(anchor)):
+            self.w[:, a] = self._solved(at_anchor[:, a])
+        self.share: Floats = np.ascontiguousarray(self.w.real)
         self._ends = (rows, f, t, y)
+
+    def _solved(self, current: Complexes) -> Complexes:
+        """Return Z times injected currents [free] [pu]."""
+        out = np.empty(len(self.free), dtype=complex)
+        kernels.solve(self.lu, current, out)
+        return out
 
     @cached_property
     def z(self) -> Complexes:
         """Nodal impedance matrix of the free nodes, complex array [free, free] [pu]."""
-        if self._lu is None:
-            return np.zeros((0, 0), dtype=complex)
-        return np.ascontiguousarray(self._lu.solve(np.eye(len(self.free), dtype=complex)))
+        n = len(self.free)
+        columns = [self._solved(one) for one in np.eye(n, dtype=complex)]
+        return np.array(columns, dtype=complex).reshape(n, n).T.copy()
+
+    @cached_property
+    def z_squared(self) -> tuple[Floats, Floats]:
+        """Squares of resistance and reactance in `z` [pu^2]."""
+        return self.z.real**2, self.z.imag**2
 
     def gathered(self, s: Complexes) -> Complexes:
         """Return injections [node] summed onto the nodes that stand for others."""
@@ -216,18 +262,10 @@ class Topology:
             Voltage [pu]; 0 in the dark, NaN everywhere where there is no solution.
         """
         v_a = np.asarray(v_anchor, dtype=complex)
-        if self._lu is None:
-            return self.spread(np.zeros(0, dtype=complex), v_a)
-        s_free = self.gathered(s)[self.free]
-        v = self.w @ v_a if start is None else start[self.free]
-        for _ in range(MAX_SWEEPS):
-            new = self.sweep(s_free, v, v_a)
-            step = float(np.abs(new - v).max())
-            v = new
-            if step < TOLERANCE_PU:
-                return self.spread(v, v_a)
-            if not step < 2.0:
-                break
+        s_free, idle = self.gathered(s)[self.free], self.w @ v_a
+        v = idle.copy() if start is None else start[self.free]
+        if kernels.flow(self.lu, idle, s_free, v, TOLERANCE_PU, MAX_SWEEPS):
+            return self.spread(v, v_a)
         return np.full(len(s), np.nan, dtype=complex)
 
     def spread(self, v_free: Complexes, v_anchor: Complexes) -> Complexes:
@@ -237,26 +275,15 @@ class Topology:
         v[self.free] = v_free
         return v if self.plain else v[self.rep] * self.live
 
-    def spread_rows(self, table: Complexes) -> Complexes:
-        """Return a table [free, column] as [node, column], zero at anchors and in the dark."""
-        out = np.zeros((len(self.at), table.shape[1]), dtype=complex)
-        hit = self.at >= 0
-        out[hit] = table[self.at[hit]]
-        return out
-
-    def sweep(self, s_free: Complexes, v_free: Complexes, v_anchor: Complexes) -> Complexes:
-        """Return the voltages of the free nodes after one fixed-point step."""
-        if self._lu is None:
-            return v_free
-        current = np.conj(s_free / v_free)
-        # A product with the impedance matrix is quicker than two triangular solves until it leaves the cache.
-        rise = self.z @ current if len(self.free) <= DENSE else self._lu.solve(current)
-        out: Complexes = self.w @ v_anchor + rise
+    def rows_of(self, table: Complexes, nodes: Ints) -> Complexes:
+        """Return the rows of a table [free, column] that belong to `nodes`, zero at anchors and in the dark."""
+        at = self.at[nodes]
+        out: Complexes = np.where((at >= 0)[:, None], table[at], 0.0)
         return out
 
     def drawn(self, v: Complexes) -> Complexes:
         """Return the complex current each anchor feeds into the network [anchor] [pu]."""
-        out: Complexes = self._y_aa @ v[self.rep[self.net.anchor]] + self._y_af @ v[self.free]
+        out: Complexes = self.y_aa @ v[self.rep[self.net.anchor]] + self.y_af @ v[self.free]
         return out
 
     def currents(self, v: Complexes) -> tuple[Ints, Complexes, Complexes]:
@@ -279,10 +306,8 @@ class Topology:
 
     def response(self, v: Complexes, ds: Complexes) -> Complexes:
         """Return the change of the free nodes' voltage that injections `ds` [node] bring, busbars moving [pu]."""
-        if self._lu is None:
-            return np.zeros(0, dtype=complex)
         current = np.conj(ds[self.free] / v[self.free])
-        out: Complexes = self._lu.solve(current) + self.w @ (self.net.z_feed * (self.w.T @ current))
+        out: Complexes = self._solved(current) + self.w @ (self.net.z_feed * (self.w.T @ current))
         return out
 
     def moves(self, v: Complexes, nodes: Ints, with_feed: bool = False) -> Complexes:

@@ -14,11 +14,14 @@ import copy
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotri
 
+from controllers.dms import kernels
 from controllers.dms.network import Complexes, Floats, Ints, Topology
+from sims.core.errors import GridError
 
-MAX_STEPS = 8
-TOLERANCE_PU = 2e-6
+MAX_STEPS = 10
+TOLERANCE_PU = 2e-7
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +94,12 @@ class Gain:
         self.r: Floats = np.concatenate((var_v, np.full(2 * ns, var_flow)))
         self.common: Floats = np.zeros((len(self.r0), 0)) if common is None else common
         shared = H @ self.common
-        innovation = (H * self.r0) @ H.T + shared @ shared.T + np.diag(self.r)
-        self._hold(np.asarray(np.linalg.inv(innovation), dtype=np.float64))
+        wide = np.concatenate((H * np.sqrt(self.r0), shared), axis=1)
+        self._hold(_inverse(wide @ wide.T + np.diag(self.r)))
 
     def _hold(self, m_inv: Floats) -> None:
         self.m_inv = m_inv
         self._pull_z: Floats = np.sqrt(np.maximum(np.diag(m_inv), 1e-30))
-        self._pull_x: Floats | None = None
 
     def altered(self, rows: Ints, r0: Floats, common: Floats, voltages: Ints, var_v: Floats) -> Gain:
         """Return the gain for other accuracies of a few quantities, by a low-rank change of the inverse.
@@ -127,33 +129,39 @@ class Gain:
         other._hold(self.m_inv - spread @ np.linalg.solve(np.diag(1.0 / size) + W.T @ spread, spread.T))
         return other
 
+    def drift(self, topology: Topology) -> Floats:
+        """Return the standard deviation of voltage that the injections' own errors leave [free] [pu].
+
+        Common causes are left out: the metered flow into the feeder tells of them.
+        """
+        n, (resistance2, reactance2) = len(topology.free), topology.z_squared
+        variance = resistance2 @ self.r0[:n] + reactance2 @ self.r0[n : 2 * n]
+        return np.asarray(np.sqrt(variance), dtype=np.float64)
+
     @property
     def pull_z(self) -> Floats:
         """Standard deviation of the weighted innovation of each measurement."""
         return self._pull_z
 
-    @property
-    def pull_x(self) -> Floats:
-        """Standard deviation of the pull on each entry of the state."""
-        if self._pull_x is None:
-            variance = np.einsum("mx,mx->x", self.H, self.m_inv @ self.H)
-            self._pull_x = np.asarray(np.sqrt(np.maximum(variance, 1e-30)), dtype=np.float64)
-        return self._pull_x
-
-    def pulled(self, y: Floats) -> Floats:
-        """Return the change of the state that weighted innovations `y` ask for."""
-        w = y @ self.H
-        out: Floats = self.r0 * w + self.common @ (w @ self.common)
-        return out
-
-    def without(self, y: Floats, left_out: Ints) -> Floats:
-        """Return the weighted innovations as if the measurements `left_out` did not exist."""
+    def without(self, left_out: Ints) -> Floats:
+        """Return the inverse [m, m] as if the measurements `left_out` did not exist: their rows and columns 0."""
         if not len(left_out):
-            return y
+            return self.m_inv
         block = self.m_inv[np.ix_(left_out, left_out)]
-        out: Floats = y - self.m_inv[:, left_out] @ np.linalg.solve(block, y[left_out])
-        out[left_out] = 0.0
+        out: Floats = self.m_inv - self.m_inv[:, left_out] @ np.linalg.solve(block, self.m_inv[left_out])
+        out[left_out], out[:, left_out] = 0.0, 0.0
         return out
+
+
+def _inverse(matrix: Floats) -> Floats:
+    """Return the inverse of a symmetric positive definite matrix."""
+    triangle, info = dpotrf(matrix, lower=1)
+    if info == 0:
+        triangle, info = dpotri(triangle, lower=1)
+    if info:
+        raise GridError(f"the innovations of {len(matrix)} measurements have no regular covariance")
+    lower = np.tril(triangle)
+    return np.asarray(lower + np.tril(triangle, -1).T, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,9 +180,6 @@ class Solution:
     normalised_z : array
         Normalised residuals of measurements (voltages, then P, then Q of busbars) [1].
     converged : bool
-    pull : array
-        What the weighted innovations pull at each entry of the state; empty where residuals were not asked for.
-    gain : Gain
     """
 
     v: Complexes
@@ -183,13 +188,6 @@ class Solution:
     objective: float
     normalised_z: Floats
     converged: bool
-    pull: Floats
-    gain: Gain
-
-    @property
-    def normalised_x(self) -> Floats:
-        """Normalised residuals of the known injections and busbar voltages (P, Q, busbar voltage) [1]."""
-        return np.abs(self.pull) / self.gain.pull_x if len(self.pull) else self.pull
 
 
 def estimate(
@@ -223,51 +221,26 @@ def estimate(
     residuals : bool
         Also return normalised residuals.
     """
-    nf, nv, ns, na = len(topology.free), len(gain.metered), len(gain.flow_anchor), len(v_busbar)
+    nf, na = len(topology.free), len(v_busbar)
     out = np.zeros(0, dtype=np.int64) if left_out is None else left_out
+    anchor = topology.rep[topology.net.anchor]
     s_known = topology.gathered(known)
-    s0, s_anchor = s_known[topology.free], s_known[topology.rep[topology.net.anchor]]
+    s0, s_anchor = s_known[topology.free], s_known[anchor]
     z = np.concatenate((v_metered, drawn.real, drawn.imag))
-    v_a = v_busbar.astype(complex)
     usable = start is not None and bool((start[topology.free] != 0).all())
-    v_f = start[topology.free] if usable and start is not None else topology.w @ v_a
-    s_f, s_a = s0, s_anchor
-    dx, Hd, y = np.zeros(len(gain.r0)), np.zeros(len(z)), np.zeros(len(z))
-    h = np.zeros(len(z))
+    v_f: Complexes = start[topology.free] if usable and start is not None else topology.w @ v_busbar.astype(complex)
+    dx, y, Hd = np.zeros(len(gain.r0)), np.zeros(len(z)), np.zeros(len(z))
     v_hv = np.zeros(len(feed.anchor), dtype=complex)
-    converged = False
-    for _ in range(MAX_STEPS):
-        v_f = topology.sweep(s_f, topology.sweep(s_f, v_f, v_a), v_a)
-        v = topology.spread(v_f, v_a)
-        current = topology.drawn(v) - np.conj(s_a / v_a)
-        h[:nv] = np.abs(v_f[gain.at])
-        if ns:
-            seen, v_hv = feed.seen(v_a, current)
-            total = np.zeros(len(v_a), dtype=complex)
-            np.add.at(total, feed.anchor, seen)
-            h[nv : nv + ns], h[nv + ns :] = total[gain.flow_anchor].real, total[gain.flow_anchor].imag
-        y = gain.without(gain.m_inv @ (z - h + Hd), out)
-        new = gain.pulled(y)
-        moved = float(np.abs(new - dx).max()) if len(new) else 0.0
-        dx, Hd = new, gain.H @ new if len(out) else z - h + Hd - gain.r * y
-        s_f = s0 + dx[:nf] + 1j * dx[nf : 2 * nf]
-        v_a = (v_busbar + dx[2 * nf : 2 * nf + na]).astype(complex)
-        s_a = s_anchor + dx[2 * nf + na : 2 * nf + 2 * na] + 1j * dx[2 * nf + 2 * na :]
-        if moved < TOLERANCE_PU:
-            converged = True
-            break
+    converged = kernels.gauss_newton(
+        topology.lu, topology.w, topology.share, topology.y_aa, topology.y_af, feed.anchor, feed.part, feed.y,
+        gain.at, gain.flow_anchor, gain.r0, gain.r, gain.common, gain.without(out), s0, s_anchor, v_busbar, z,
+        v_f, dx, y, Hd, v_hv, TOLERANCE_PU, MAX_STEPS,
+    )
     s = known.copy()
-    s[topology.free] += s_f - s0
-    s[topology.rep[topology.net.anchor]] += s_a - s_anchor
-    v = topology.spread(topology.sweep(s_f, v_f, v_a), v_a)
-    kept = np.ones(len(z), dtype=bool)
-    kept[out] = False
-    # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx.
-    objective = float(((y**2) * gain.r)[kept].sum() + y @ (gain.H @ dx))
+    s[topology.free] += dx[:nf] + 1j * dx[nf : 2 * nf]
+    s[anchor] += dx[2 * nf + na : 2 * nf + 2 * na] + 1j * dx[2 * nf + 2 * na :]
+    v = topology.spread(v_f, (v_busbar + dx[2 * nf : 2 * nf + na]).astype(complex))
+    # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx; y is 0 where a measurement is left out.
+    objective = float(y @ (y * gain.r + Hd))
     rz = np.abs(y) / gain.pull_z if residuals else np.zeros(0)
-    pull = y @ gain.H if residuals else np.zeros(0)
-    if residuals and len(out):
-        rz[out] = 0.0
-    ok = converged and bool(np.isfinite(v).all())
-    return Solution(v, s, v_hv, objective, rz, ok, pull, gain)
-
+    return Solution(v, s, v_hv, objective, rz, bool(converged) and bool(np.isfinite(v).all()))

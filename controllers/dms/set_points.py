@@ -38,6 +38,12 @@ class Register:
         Takes commands and stands behind a gateway.
     rows : tuple of int array
         The devices of each feeder.
+    feeds_in : bool array [device]
+        PV and wind.
+    place : int array [device]
+        Node, counted through the nodes of all feeders.
+    share : array [device]
+        Part of the rating of its kind (PV and wind, or all else) at its node.
     """
 
     def __init__(self, feeders: Sequence[FeederBelief]) -> None:
@@ -53,20 +59,28 @@ class Register:
         self.s_rated_mva: Floats = np.concatenate([zero, *(t.s_rated_mva for t in tables)])
         self.energy_mwh: Floats = np.concatenate([zero, *(t.energy_mwh for t in tables)])
         steerable = np.concatenate([zero.astype(bool), *(t.controllable for t in tables)])
-        names = [f.gateways[n] for f in feeders for n in f.devices.node]
+        # What is connected to the busbars themselves is spoken to through the primary substation.
+        names = [f.gateways[n] or f.name for f in feeders for n in f.devices.node]
         self.addresses = tuple(sorted({name for name in names if name}))
         number = {name: i for i, name in enumerate(self.addresses)}
         self.gateway: Ints = np.array([number.get(name, -1) for name in names], dtype=np.int64)
         self.reachable: Bools = steerable & (self.gateway >= 0)
         self.rows = tuple(np.flatnonzero(self.feeder == i) for i in range(len(tables)))
+        self.feeds_in: Bools = np.isin(self.kind, ("pv", "wind"))
+        nodes = np.array([f.grid.n_nodes for f in feeders], dtype=np.int64)
+        self.place: Ints = (np.cumsum(nodes) - nodes)[self.feeder] + self.node
+        kind = 2 * self.place + self.feeds_in
+        self.share: Floats = self.p_rated_mw / np.maximum(np.bincount(kind, self.p_rated_mw)[kind], 1e-12)
 
     def __len__(self) -> int:
         return len(self.index)
 
     def of(self, *kinds: str, feeder: int | None = None) -> Ints:
         """Return the rows of reachable devices of these kinds, of one feeder or of all."""
-        hit = np.isin(self.kind, kinds) & self.reachable
-        return np.flatnonzero(hit if feeder is None else hit & (self.feeder == feeder))
+        if feeder is None:
+            return np.flatnonzero(np.isin(self.kind, kinds) & self.reachable)
+        mine = self.rows[feeder]
+        return mine[np.isin(self.kind[mine], kinds) & self.reachable[mine]]
 
 
 class SetPoints:
@@ -119,8 +133,8 @@ class SetPoints:
         """Return the messages that bring the devices of `duty` to the outcome of all wishes.
 
         Only what changed by more than the dead-band (`CHANGE`, `CHANGE_MW`), what would expire within `again_ms`, and
-        what nobody wants any more (caps are lifted to the rating; others are set to zero once and then
-        left to expire) is told.
+        what nobody wants any more is told; the last is taken back by an infinite value, so that the device's
+        own law holds again at once.
         """
         register, want = self.register, self.total(quantity)
         told = self.in_force(quantity, now_ms)
@@ -135,25 +149,20 @@ class SetPoints:
             ending = known & (left_ms <= max(again_ms, self.ttl_ms * 2 // 3))
         # A small device may be told more coarsely, but never less exactly than a tenth of itself.
         dead = np.maximum(CHANGE * rated, np.minimum(CHANGE_MW, 0.1 * rated))
-        idle = rated if quantity == "p_max_mw" else np.zeros(len(want))
-        # Nobody needs to be told to do nothing, but for storage, whose own law would do something.
-        held = told if quantity == "p_set_mw" else np.where(known, told, idle)
+        # A cap at the rating says nothing; any other order replaces what the device's own law would do.
+        held = np.where(known, told, rated) if quantity == "p_max_mw" else told
         with np.errstate(invalid="ignore"):
             changed = ~(np.abs(want - held) <= dead)
         send = np.isfinite(want) & (changed | ending) & (np.isfinite(mine) | changed)
         release = np.isnan(want) & known
-        with np.errstate(invalid="ignore"):
-            settled = release & (np.abs(told - idle) <= dead)
-        value = np.where(release, idle, want)
-        out = self._messages(duty, quantity, (send | (release & ~settled)) & register.reachable, value, now_ms)
-        self._told[quantity][settled & ending] = np.nan
-        return out
+        value = np.where(release, np.inf, want)
+        return self._messages(duty, quantity, (send | release) & register.reachable, value, now_ms)
 
     def _messages(self, duty: str, quantity: str, which: Bools, value: Floats, now_ms: int) -> list[Message]:
         rows = np.flatnonzero(which)
         if not len(rows):
             return []
-        self._told[quantity][rows] = value[rows]
+        self._told[quantity][rows] = np.where(np.isfinite(value[rows]), value[rows], np.nan)
         self._sent_ms[quantity][rows] = now_ms
         rows = rows[np.argsort(self.register.gateway[rows], kind="stable")]
         gateway = self.register.gateway[rows]

@@ -11,6 +11,7 @@ from controllers.belief import Belief, CellBelief, DeviceBelief, FeederBelief, I
 from controllers.contract import Site
 from controllers.dms.network import Network
 from controllers.dms.quick_estimation import Feed
+from controllers.local.qu import prescribed_q
 from sims.core.message import Message
 from sims.grid.compiled import CompiledNet
 
@@ -52,9 +53,13 @@ def feeder_belief(kind="oberrhein", name="dso_1.f01", pv=1.2, storage=0.2, wind=
 
 
 class Field:
-    """The truth of one feeder: loads, sun, taps, switches; telemetry out, commands in."""
+    """The truth of one feeder: loads, sun, taps, switches; telemetry out, commands in.
 
-    def __init__(self, belief, load=0.5, sun=0.0, v_hv=1.0, seed=1):
+    With `q_u`, PV and wind without a reactive set-point follow Q(U); else they give none.
+    """
+
+    def __init__(self, belief, load=0.5, sun=0.0, v_hv=1.0, seed=1, q_u=False):
+        self.q_u = q_u
         self.belief, self.net = belief, Network(belief.grid)
         self.load, self.sun, self.v_hv = load, sun, v_hv
         self.closed = self.net.normal.copy()
@@ -63,6 +68,7 @@ class Field:
         self.p_max = np.full(len(d.index), np.inf)
         self.p_set = np.zeros(len(d.index))
         self.q_set = np.zeros(len(d.index))
+        self.q_told = np.zeros(len(d.index), dtype=bool)
         tables = {t.element: t for t in belief.grid.taps}
         self.tables = [tables[int(t)] for t in self.net.feed_trafo]
         self.taps = np.array([t.initial for t in self.tables])
@@ -76,6 +82,19 @@ class Field:
         return np.where(np.isin(d.kind, ("pv", "wind")), self.sun * d.p_rated_mw, 0.0)
 
     def solve(self):
+        self.flow()
+        d = self.belief.devices
+        free = ~self.q_told & np.isin(d.kind, ("pv", "wind"))
+        for _ in range(25 if self.q_u else 0):
+            law = prescribed_q(d.p_rated_mw, np.abs(self.v[d.node]))
+            new = np.where(free, (self.q_set + law) / 2, self.q_set)
+            if np.abs(new - self.q_set).max() < 1e-6:
+                break
+            self.q_set = new
+            self.flow()
+        return self.v
+
+    def flow(self):
         b, d = self.belief, self.belief.devices
         n = b.grid.n_nodes
         self.der = np.minimum(self.available(), self.p_max)
@@ -151,15 +170,19 @@ class Field:
                 continue
             values = m.values
             if "device" in values:
-                if m.receiver.rpartition(".")[0] != self.belief.name:
+                if self.belief.name not in (m.receiver, m.receiver.rpartition(".")[0]):
                     continue
                 row = np.asarray(values["device"]) - d.index[0]
-                assert all(self.belief.gateways[k] == m.receiver for k in d.node[row])
+                assert all((self.belief.gateways[k] or self.belief.name) == m.receiver for k in d.node[row])
                 assert d.controllable[row].all()
                 for name, store in (("p_max_mw", self.p_max), ("p_set_mw", self.p_set), ("q_set_mvar", self.q_set)):
                     if name in values:
-                        assert np.isfinite(values[name]).all()
-                        store[row] = values[name]
+                        # An infinite value takes an order back.
+                        assert not np.isnan(values[name]).any()
+                        told = np.isfinite(values[name])
+                        store[row] = np.where(told | (name == "p_max_mw"), values[name], 0.0)
+                        if name == "q_set_mvar":
+                            self.q_told[row] = told
                 assert (self.p_max >= 0).all()
                 assert (np.abs(self.p_set) <= d.p_rated_mw + 1e-9).all()
                 assert (np.abs(self.q_set) <= d.s_rated_mva + 1e-9).all()

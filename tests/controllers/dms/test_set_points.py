@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -22,6 +24,16 @@ def test_register_lists_every_device_with_its_gateway(book):
     rows = r.of("pv", feeder=1)
     assert (r.index[rows] >= 1000).all()
     assert all(r.addresses[r.gateway[k]] == r.feeders[1].gateways[r.node[k]] for k in rows)
+
+
+def test_devices_at_the_busbars_are_spoken_to_through_the_primary_substation(kit):
+    belief = kit.feeder("cigre")
+    node = int(belief.devices.node[-1])
+    gateways = tuple("" if k == node else g for k, g in enumerate(belief.gateways))
+    r = Register([dataclasses.replace(belief, gateways=gateways)])
+    rows = np.flatnonzero(r.node == node)
+    assert {r.addresses[r.gateway[k]] for k in rows} == {belief.name}
+    assert r.reachable[rows[r.kind[rows] != "load"]].all()
 
 
 def test_wishes_add_up_caps_hold_together(book):
@@ -54,14 +66,14 @@ def test_only_changes_are_told_and_what_would_expire_is_told_again(book):
     assert len(told(book.orders("a", "p_max_mw", 660_000, 360_000), "p_max_mw")) == 2
 
 
-def test_release_lifts_caps_once_and_then_lets_them_expire(book):
+def test_release_takes_caps_back_once(book):
     rows = book.register.of("pv", feeder=0)[:3]
     rated = book.register.p_rated_mw[rows]
     book.wish("a", "p_max_mw", rows, 0.5 * rated)
     book.orders("a", "p_max_mw", 0, 360_000)
     book.wish("a", "p_max_mw", rows, np.full(3, np.nan))
     lifted = told(book.orders("a", "p_max_mw", 300_000, 360_000), "p_max_mw")
-    assert list(lifted.values()) == pytest.approx(list(rated))
+    assert list(lifted.values()) == [np.inf] * 3
     for t in range(600_000, 3_000_000, 300_000):
         assert book.orders("a", "p_max_mw", t, 360_000) == []
 
