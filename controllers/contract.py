@@ -36,6 +36,8 @@ class Controller(Protocol):
 
     Built as ``Mine(site)``. `decide` is called every `site.period_ms`, and at once when mail on a topic
     named in `urgent` arrives; `inbox` holds what has arrived since the last call, in order of arrival.
+    Two attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the
+    inbox; `due_s` [s], read after each call, puts the next one off to the first period not before it.
     """
 
     urgent: frozenset[str]

@@ -6,6 +6,7 @@ management, 3 transfer of control responsibility, 4 self-responsible operation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,8 @@ DECIDERS: Mapping[str, frozenset[str]] = {
 }
 """Roles that decide for the DSO under each architecture."""
 
+ALWAYS_MS = 1 << 62
+"""End of a span that lasts as long as the run."""
 STAGES = (1, 2, 3, 4)
 ARCHITECTURES = tuple(DECIDERS)
 
@@ -50,6 +53,15 @@ DEGENERATE: Mapping[tuple[str, int], str] = {
 
 
 @dataclass(frozen=True)
+class Handover:
+    """From `at_ms` on, the DSO's side holds `duty` whatever the stage, or no longer does."""
+
+    at_ms: int
+    duty: str
+    to_dso: bool
+
+
+@dataclass(frozen=True)
 class Responsibility:
     """The table as it stands in one run.
 
@@ -57,38 +69,81 @@ class Responsibility:
     ----------
     roles : mapping of str to str
         Site name -> role (``dms``, ``agent``, ``tso``, ``crew``, ``operator``).
+    handovers : tuple of Handover
+        What changes hands within the run; the table answers by time.
     """
 
     architecture: str
     stage: int
     roles: Mapping[str, str] = field(default_factory=dict)
     from_stage: Mapping[str, int] = field(default_factory=lambda: FROM_STAGE)
+    handovers: tuple[Handover, ...] = ()
+    _known: dict[tuple[str, str, str, int], str | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
-    def held(self, duty: str) -> bool:
-        """Tell whether the DSO's side holds `duty` at this stage."""
-        return self.stage >= self.from_stage[duty]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "handovers", tuple(sorted(self.handovers, key=lambda h: h.at_ms)))
 
-    def holders(self, duty: str) -> frozenset[str]:
-        """Return the roles that may act under `duty`; a crew may always switch by hand."""
-        if not self.held(duty):
+    def held(self, duty: str, now_ms: int = 0) -> bool:
+        """Tell whether the DSO's side holds `duty` at `now_ms` [ms], by the stage or by a handover since."""
+        last = [h.to_dso for h in self.handovers if h.duty == duty and h.at_ms <= now_ms]
+        return last[-1] if last else self.stage >= self.from_stage[duty]
+
+    def held_spans_ms(self, duty: str) -> tuple[tuple[int, int], ...]:
+        """Return when the DSO's side holds `duty`, as (from, until) [ms]; the last one may end at `ALWAYS_MS`."""
+        times = [0, *(h.at_ms for h in self.handovers if h.duty == duty and h.at_ms > 0), ALWAYS_MS]
+        spans: list[tuple[int, int]] = []
+        for start, end in itertools.pairwise(times):
+            if self.held(duty, start) and start < end:
+                joined = spans.pop()[0] if spans and spans[-1][1] == start else start
+                spans.append((joined, end))
+        return tuple(spans)
+
+    def ever_held(self, duty: str) -> bool:
+        """Tell whether the DSO's side holds `duty` at any time of the run."""
+        return bool(self.held_spans_ms(duty))
+
+    def changes_hands(self, duty: str) -> bool:
+        """Tell whether `duty` is handed over within the run."""
+        return any(h.duty == duty for h in self.handovers)
+
+    def holders(self, duty: str, now_ms: int = 0) -> frozenset[str]:
+        """Return the roles that may act under `duty` at `now_ms` [ms]; a crew may always switch by hand."""
+        if not self.held(duty, now_ms):
             return BEFORE.get(duty, frozenset())
         crew = frozenset({"crew"}) if duty == "restore_supply" else frozenset()
         return DECIDERS[self.architecture] | crew
 
     def duties_of(self, role: str) -> frozenset[str]:
-        """Return the duties of a role at this stage and architecture."""
-        return frozenset(duty for duty in self.from_stage if role in self.holders(duty))
+        """Return the duties of a role at this stage and architecture, at any time of the run."""
+        times = {0, *(h.at_ms for h in self.handovers)}
+        return frozenset(duty for duty in self.from_stage if any(role in self.holders(duty, t) for t in times))
 
     def authorize(self, actor: str, duty: str, asset: str, now_ms: int) -> str | None:
-        """Return None where the act is the actor's to do, else the rule that forbids it."""
+        """Return None where the act is the actor's to do, else the rule that forbids it.
+
+        The table is the same from one handover to the next: what was asked once is known until then.
+        """
+        since_ms = max((h.at_ms for h in self.handovers if h.at_ms <= now_ms), default=0) if self.handovers else 0
+        case = actor, duty, asset, since_ms
+        try:
+            return self._known[case]
+        except KeyError:
+            rule = self._known[case] = self._rule(actor, duty, asset, since_ms)
+            return rule
+
+    def _rule(self, actor: str, duty: str, asset: str, now_ms: int) -> str | None:
         if duty not in self.from_stage:
             return f"'{duty}' is no duty of the table"
         role = self.roles.get(actor)
         if role is None:
             return f"'{actor}' is nobody in this run"
-        if role not in self.holders(duty):
-            who = ", ".join(sorted(self.holders(duty))) or "nobody"
-            return f"{duty} at stage {self.stage} is held by {who}, not by {role}"
+        holders = self.holders(duty, now_ms)
+        if role not in holders:
+            who = ", ".join(sorted(holders)) or "nobody"
+            since = f" since {now_ms / 60_000:g} min" if now_ms and self.changes_hands(duty) else ""
+            return f"{duty} at stage {self.stage} is held by {who}{since}, not by {role}"
         if not _in_reach(actor, role, asset):
             return f"{asset} is not {actor}'s to move"
         return None

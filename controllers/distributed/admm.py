@@ -79,6 +79,11 @@ class TransmissionSide:
         """Return the side whose own optimum is Q = k (U_set - U), `k_pu` per pu of the rating."""
         return cls(measured, u_set_pu, rise_pu, price=rise_pu / (0.01**2 * k_pu))
 
+    @property
+    def curvature(self) -> float:
+        """Second derivative of the cost along Q."""
+        return self.weight * (self.rise_pu / 0.01) ** 2 + self.price
+
     def wish(self, agreement: Agreement) -> Floats:
         """Return argmin of cost + lambda x + rho/2 (x - z)^2 with U = U_0 + rise (Q - Q_0)."""
         rho, z, lam = agreement.rho, agreement.z, agreement.multiplier

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controllers.belief import FeederBelief
-from controllers.contract import Site, command
+from controllers.contract import Site
 from controllers.distributed.paths import line_mva, root_impedance
-from sims.core.message import Message
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
+LOW_VOLTAGE_KV = 1.0
+
 
 @dataclass(frozen=True)
 class Fleet:
-    """Devices of one area that take commands, in the order of their substations.
+    """Devices of one area that take commands, substation by substation.
 
     Parameters
     ----------
@@ -49,20 +50,6 @@ class Fleet:
     def q_max_mvar(self) -> Floats:
         """Reactive power a device gives beside its full active power, at most 0.33 P (VDE-AR-N 4110)."""
         return q_beside_p(self.p_rated_mw, self.s_rated_mva)
-
-    def orders(self, site: Site, duty: str, ttl_s: float, quantity: str, values: Floats) -> list[Message]:
-        """Return one command per substation that sets `quantity` of its devices.
-
-        Parameters
-        ----------
-        quantity : str
-            ``p_max_mw``, ``p_set_mw``, ``q_set_mvar`` or ``droop_mw_per_hz``.
-        values : ndarray [device]
-        """
-        return [
-            command(site, gateway, duty, ttl_s, device=self.device[run], **{quantity: values[run]})
-            for gateway, run in self.gateways
-        ]
 
 
 class Area:
@@ -110,30 +97,40 @@ class Area:
         z = root_impedance(self.feeder.grid)[self.nodes]
         return complex(z.real.max(initial=0.0), z.imag.max(initial=0.0))
 
+    @property
+    def medium_impedance(self) -> complex:
+        """The same of the nodes at medium voltage, which what is fed in there moves as much as itself."""
+        medium = self.nodes[self.feeder.grid.vn_kv[self.nodes] > LOW_VOLTAGE_KV]
+        z = root_impedance(self.feeder.grid)[medium]
+        return complex(z.real.max(initial=0.0), z.imag.max(initial=0.0))
+
     def feeder_q_mvar(self, *kinds: str) -> float:
         """Return the reactive power that the whole feeder's register holds [Mvar]."""
         devices = self.feeder.devices
-        rows = devices.of(*(kinds or ("pv", "wind", "storage", "chp")))
+        rows = devices.of(*(kinds or ("pv", "wind", "storage", "chp", "svc", "statcom")))
         return float(q_beside_p(devices.p_rated_mw[rows], devices.s_rated_mva[rows]).sum())
 
     def fleet(self, *kinds: str) -> Fleet:
-        """Return the area's controllable devices of these kinds that a substation can reach."""
+        """Return the area's controllable devices of these kinds that a substation can reach.
+
+        Substations with the largest total come first: taken one after the other, they need the fewest orders.
+        """
         devices = self.feeder.devices
         rows = devices.of(*kinds)
         rows = rows[self.feeder.area[devices.node[rows]] == self.number]
-        rows = rows[np.array([bool(self.feeder.gateways[n]) for n in devices.node[rows]], dtype=bool)]
-        rows = rows[np.argsort(devices.node[rows], kind="stable")]
-        nodes = devices.node[rows]
-        starts = np.flatnonzero(np.diff(nodes, prepend=-1))
+        names = np.array([self.feeder.gateways[n] for n in devices.node[rows]], dtype=str)
+        rows, names = rows[names != ""], names[names != ""]
+        places, place = np.unique(names, return_inverse=True)
+        size = np.round(np.bincount(place, devices.p_rated_mw[rows], minlength=len(places)), 9)
+        order = np.lexsort((rows, devices.node[rows], place, -size[place]))
+        rows, place = rows[order], place[order]
+        starts = np.flatnonzero(np.diff(place, prepend=-1))
         ends = np.append(starts[1:], len(rows))[: len(starts)]
-        runs = tuple(
-            (self.feeder.gateways[nodes[a]], slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True)
-        )
+        runs = tuple((str(places[place[a]]), slice(int(a), int(b))) for a, b in zip(starts, ends, strict=True))
         return Fleet(
-            devices.index[rows], nodes, devices.p_rated_mw[rows], devices.s_rated_mva[rows],
+            devices.index[rows], devices.node[rows], devices.p_rated_mw[rows], devices.s_rated_mva[rows],
             devices.energy_mwh[rows], devices.kind[rows], runs,
         )
-
 
     def export_excess_mva(self, values: Mapping[str, Any], max_percent: float) -> float:
         """Return by how much the worst boundary line that carries power towards the source is overloaded.
@@ -193,11 +190,11 @@ def q_beside_p(p_rated_mw: Floats, s_rated_mva: Floats) -> Floats:
     """Return the reactive power that inverters give beside their full active power [Mvar].
 
     At most 0.33 P_inst (VDE-AR-N 4110), and what the apparent power leaves over; where a device is rated
-    no higher than its active power it steps back with P, and the 0.33 stand.
+    no higher than its active power it steps back with P, and the 0.33 stand. Compensation gives its rating.
     """
     headroom = np.sqrt(np.maximum(s_rated_mva**2 - p_rated_mw**2, 0.0))
     limited: Floats = np.minimum(np.where(headroom > 0, headroom, np.inf), 0.33 * p_rated_mw)
-    return limited
+    return np.where(p_rated_mw > 0, limited, s_rated_mva)
 
 
 def number(value: Any) -> float:

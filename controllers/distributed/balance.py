@@ -11,7 +11,7 @@ from controllers.contract import Site
 from controllers.distributed.area import number
 from controllers.distributed.consensus import own_weight
 from controllers.distributed.netting import Ledger
-from controllers.distributed.sharing import split_pro_rata
+from controllers.distributed.sharing import Shares, by_grain, shared_out
 from sims.core.message import Message
 
 
@@ -20,13 +20,15 @@ class CellAgents:
 
     Every agent forms the control error CE = (P_tie - P_sched) + B df from the tie measurement it gets and
     moves its view of the demand by -(k_p dCE + CE dt / T_i); consensus with the other agents of the cell
-    keeps the views equal (an agent that missed a measurement is carried along). Each gives the share of the
-    demand that its capacity has in the cell's, and passes it to its feeders. The demand is limited to the
-    capacity, so nothing winds up.
+    keeps the views equal (an agent that missed a measurement is carried along). A view is told when it has
+    moved by more than `tell_mw`, or after `BEAT_S`; what was heard holds for two such beats. Each gives the
+    share of the demand that its capacity has in the cell's, and passes it to its feeders in steps, so that a
+    small change is one feeder's. The demand is limited to the capacity, so nothing winds up.
 
-    Before that, the cell's first agent nets the imbalance with those of other cells whose demand has the
-    other sign: request -> offer (kept back) -> accept -> confirm, within the tie capacity left on both sides;
-    a deal moves both schedules to the end of the quarter-hour.
+    The cell's first agent nets the imbalance with those of other cells whose demand has the other sign:
+    request -> offer (kept back) -> accept -> confirm, within the tie capacity left on both sides; a deal moves
+    both schedules to the end of the quarter-hour. It asks once the cell has used up `net_from` of its own means:
+    what these cover they restore, so that the exchange comes back to the schedule it was planned with.
 
     Settings
     --------
@@ -36,13 +38,23 @@ class CellAgents:
         Errors below this move nothing (2).
     net_mw : float
         Least imbalance for which other cells are asked; 0 asks never (20).
+    net_from : float
+        Share of the own capacity in use from which others are asked (0.8).
+    tell_mw : float
+        Dead-band of what the mates are told (1).
+    step : float
+        Of `sharing.stepped` (0.25).
     deal_s : float
         (900)
+    ask_s : float
+        Least time before a cell that had nothing to give is asked again (300).
     peers : mapping of cell name to address
         Agents that speak for the other cells; by default the first interface of each known cell.
     """
 
     urgent = frozenset({"net/request", "net/offer", "net/accept", "net/confirm"})
+    reads = frozenset({"tie", "capacity/p", "capacity/cut", "consensus/balance"})
+    BEAT_S = 300.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -51,6 +63,7 @@ class CellAgents:
         self.f_nominal_hz = site.grid.f_nominal_hz
         self.k_p, self.t_i_s = float(s.get("k_p", 0.1)), float(s.get("t_i_s", 120.0))
         self.deadband_mw = float(s.get("deadband_mw", 2.0))
+        self.net_from = float(s.get("net_from", 0.8))
         self.net_mw, self.deal_s = float(s.get("net_mw", 20.0)), float(s.get("deal_s", 900.0))
         self.mates = tuple(n for n in self.cell.interfaces if n != site.name)
         self.speaks = site.name == self.cell.interfaces[0]
@@ -62,13 +75,20 @@ class CellAgents:
         self.tie_mw = self.sched_mw = math.nan
         self.tie_s = -math.inf
         self.shift_mw = 0.0
-        self.heard: dict[str, tuple[float, int]] = {}
+        self.heard: dict[str, tuple[float, float]] = {}
         self.capacity: dict[str, np.ndarray] = {}
+        self.cuts: dict[str, np.ndarray] = {}
+        self.orders: dict[str, int] = {}
         self.mate_capacity: dict[str, np.ndarray] = {}
         self.ledger = Ledger()
         self.asked: dict[str, tuple[str, float, float]] = {}
         self.sent_mw = 0.0
-        self.sent_s = -math.inf
+        self.tell_mw, self.step = float(s.get("tell_mw", 1.0)), float(s.get("step", 0.25))
+        self.ask_s = float(s.get("ask_s", 300.0))
+        self.told: np.ndarray = np.zeros(4)
+        self.told_s = -math.inf
+        self.refused_s: dict[str, float] = {}
+        self.shares, self.cut_shares = Shares("share/p"), Shares("share/cut")
         self.round_s = site.period_ms / 1000
         self.next_s = 0.0
         self.count = 0
@@ -81,8 +101,10 @@ class CellAgents:
             topic = message.topic
             if topic == "tie":
                 tie = message
-            elif topic == "capacity/p":
-                self.capacity[message.sender] = np.ravel(np.asarray(message.values["capacity"], float))
+            elif topic in ("capacity/p", "capacity/cut"):
+                store = self.capacity if topic == "capacity/p" else self.cuts
+                store[message.sender] = np.ravel(np.asarray(message.values["capacity"], float))
+                self.orders[message.sender] = int(message.values.get("orders", 1))
             elif topic == "consensus/balance" and message.sender in self.mates:
                 self._mate(message)
             elif topic.startswith("net/"):
@@ -92,17 +114,24 @@ class CellAgents:
         if now_s < self.next_s:
             return out
         self.next_s = now_s + self.round_s
-        self._agree()
+        self._agree(now_s)
         if self.speaks:
             self.ledger.expire(now_s)
             self._shift(self.ledger.shift_mw())
             out += self._ask(now_s)
         if self._quiet():
             return out
-        own = self._own_capacity()
-        values = {"demand_mw": self.demand_mw, "shift_mw": self.shift_mw, "up_mw": own[0], "down_mw": own[1]}
-        out += [Message(self.site.name, m, "consensus/balance", values, size_bytes=72) for m in self.mates]
-        return out + self._share(now_s)
+        return out + self._tell(now_s) + self._share(now_s)
+
+    def _tell(self, now_s: float) -> list[Message]:
+        """Tell the mates the own view where it is news to them."""
+        view = np.array([self.demand_mw, self.shift_mw, *self._own_capacity()])
+        dead = np.array([self.tell_mw, 1e-9, *(0.05 * self.told[2:])])
+        if np.all(np.abs(view - self.told) <= dead) and now_s - self.told_s < self.BEAT_S:
+            return []
+        self.told, self.told_s = view, now_s
+        values = dict(zip(("demand_mw", "shift_mw", "up_mw", "down_mw"), view.tolist(), strict=True))
+        return [Message(self.site.name, m, "consensus/balance", values, size_bytes=72) for m in self.mates]
 
     def _quiet(self) -> bool:
         still = abs(self.error_mw) <= self.deadband_mw and abs(self.demand_mw) < 0.1 and self.sent_mw == 0.0
@@ -110,7 +139,10 @@ class CellAgents:
 
     def _mate(self, message: Message) -> None:
         values = message.values
-        self.heard[message.sender] = (float(values["demand_mw"]), 0)
+        heard_s = message.sent_ms / 1000
+        if heard_s < self.heard.get(message.sender, (0.0, -math.inf))[1]:
+            return  # a newer letter has overtaken this one
+        self.heard[message.sender] = (float(values["demand_mw"]), heard_s)
         self.mate_capacity[message.sender] = np.array([float(values["up_mw"]), float(values["down_mw"])])
         if message.sender == self.cell.interfaces[0]:
             self._shift(float(values["shift_mw"]))
@@ -134,37 +166,39 @@ class CellAgents:
         self.demand_mw -= self.k_p * (error - self.error_mw) + error * dt_s / self.t_i_s
         self.error_mw, self.tie_s = error, now_s
 
-    def _agree(self) -> None:
-        view = self.demand_mw
-        for name, (other, age) in list(self.heard.items()):
-            if age > 3:
+    def _agree(self, now_s: float) -> None:
+        view, said = self.demand_mw, float(self.told[0])
+        for name, (other, heard_s) in list(self.heard.items()):
+            if now_s - heard_s > 2.5 * self.BEAT_S:
                 del self.heard[name]
                 continue
-            view += self.weight * (other - self.demand_mw)
-            self.heard[name] = (other, age + 1)
+            # Told against told: what neither has told yet is not pulled back, so the integral is not held up.
+            view += self.weight * (other - said)
         up, down = self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(2))
         self.demand_mw = min(max(view, -down), up)
 
     def _own_capacity(self) -> np.ndarray:
-        return sum(self.capacity.values(), np.zeros(2))
+        """Return what the feeders can give up, and down with the generation that can be held back [MW]."""
+        reserve = sum(self.capacity.values(), np.zeros(2))
+        return np.array([reserve[0], reserve[1] + sum(float(c[0]) for c in self.cuts.values())])
 
     def _share(self, now_s: float) -> list[Message]:
-        """Pass the own part of the demand to the feeders, pro rata of what they can give."""
+        """Pass the own part of the demand to the feeders: reserves first, then generation held back."""
         side = 0 if self.demand_mw >= 0 else 1
         own = float(self._own_capacity()[side])
         total = own + sum(float(c[side]) for c in self.mate_capacity.values())
         amount = self.demand_mw * own / total if total > 0 else 0.0
         moved = abs(amount - self.sent_mw) > 0.01 * max(own, 1e-9)
         ended = amount == 0 and self.sent_mw != 0
-        if not (moved or ended or (amount != 0 and now_s - self.sent_s >= 1500.0)):
+        if not (moved or ended or now_s >= min(self.shares.due_s, self.cut_shares.due_s)):
             return []
-        self.sent_mw, self.sent_s = amount, now_s
-        names = sorted(self.capacity)
-        parts = split_pro_rata(amount, [float(self.capacity[n][side]) for n in names])
-        return [
-            Message(self.site.name, name, "share/p", {"amount": part}, size_bytes=48)
-            for name, part in zip(names, parts, strict=True)
-        ]
+        self.sent_mw = amount
+        sizes = by_grain({name: float(c[side]) for name, c in self.capacity.items()}, self.orders)
+        given = math.copysign(min(abs(amount), sum(sizes.values())), amount)
+        out = self.shares.letters(self.site.name, now_s, shared_out(given, sizes, self.step), sizes)
+        cuts = by_grain({name: float(c[0]) for name, c in self.cuts.items()}, self.orders)
+        held = max(given - amount, 0.0)
+        return out + self.cut_shares.letters(self.site.name, now_s, shared_out(held, cuts, self.step), cuts)
 
     def _ask(self, now_s: float) -> list[Message]:
         """Ask the other cells to take the own imbalance; repeat an acceptance that was not confirmed."""
@@ -177,9 +211,14 @@ class CellAgents:
         if not self.net_mw or abs(self.demand_mw) < self.net_mw or math.isnan(self.tie_mw) or waiting:
             return accepts
         want = self.demand_mw
+        means = self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(2))
+        if abs(want) < self.net_from * means[0 if want >= 0 else 1]:
+            return accepts
         if self._room(-want) < self.net_mw:
             return accepts
         for peer in self.peers:
+            if now_s - self.refused_s.get(peer, -math.inf) < self.ask_s:
+                continue
             self.count += 1
             deal = f"{self.site.name}:{self.count}"
             self.asked[deal] = (peer, 0.0, now_s + 2 * self.round_s)
@@ -233,6 +272,8 @@ class CellAgents:
             return []
         need = min(abs(self.demand_mw) - self._bound_mw(), self._room(-self.demand_mw))
         size = min(abs(offered), max(need, 0.0)) if offered * self.demand_mw > 0 else 0.0
+        if offered == 0:
+            self.refused_s[partner] = now_s
         if size <= 0:
             del self.asked[deal]
             return []

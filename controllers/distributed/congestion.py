@@ -9,6 +9,7 @@ import numpy as np
 
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
+from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.paths import transformer_mva
 from controllers.distributed.ratio import SharedRatio
@@ -38,24 +39,30 @@ class ConsensusCurtailment:
     release_per_round : float
         (0.04)
     ttl_s : float
-        Life of a cap; renewed at half of it (900).
+        Life of a cap; renewed when a quarter of it is left (1800).
     margin_v_pu, margin_percent : float
         Distance from the limit below which nothing is released (0.004, 5).
+
+    Notes
+    -----
+    With more room than `CALM_PU`, and than `CALM_SHARE` of the rated generation, an agent at rest looks again
+    after `CALM_S`, or when a neighbour calls.
     """
 
-    urgent: frozenset[str] = frozenset()
+    urgent = frozenset({"consensus/p"})
+    reads = frozenset({"own", "secondary", "primary"})
+    CALM_S, CALM_PU, CALM_SHARE = 300.0, 0.015, 0.2
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.round_s = float(s.get("round_s", 60.0))
-        self.ttl_s = float(s.get("ttl_s", 900.0))
+        self.ttl_s = float(s.get("ttl_s", 1800.0))
         self.margin_v_pu = float(s.get("margin_v_pu", 0.004))
         self.margin_percent = float(s.get("margin_percent", 5.0))
-        self.fleet = self.area.fleet("pv", "wind", "chp")
         devices = self.area.feeder.devices
-        rated_mw = float(devices.p_rated_mw[devices.of("pv", "wind", "chp")].sum())
+        self.rated_mw = rated_mw = float(devices.p_rated_mw[devices.of("pv", "wind", "chp")].sum())
         gain = float(s.get("loop_gain", 0.3)) * self.area.count
         rise_pu = self.area.source_impedance.real * rated_mw
         self.per_pu = gain / rise_pu if rise_pu > 0 else 0.0
@@ -70,9 +77,10 @@ class ConsensusCurtailment:
         self.over_mva = -math.inf
         self.line_over_mva = -math.inf
         self.frames: dict[str, dict[int, Message]] = {}
-        self.next_s = 0.0
-        self.sent_ratio = 1.0
-        self.sent_s = -math.inf
+        self.last_s = -math.inf
+        self.next_s = self.due_s = 0.0
+        self.book: OrderBook = shared(site, "p_max", lambda: cap_book(site, self.area))
+        self.capped_ratio = 1.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
@@ -91,8 +99,13 @@ class ConsensusCurtailment:
                 self.volts.primary(message)
                 self._primary(message)
         if now_s < self.next_s:
-            return []
-        self.next_s = now_s + self.round_s
+            # A neighbour's call ends a calm look: the next round follows as soon as it is due.
+            if self.ratio.awake:
+                self.next_s = self.due_s = min(self.next_s, self.last_s + self.round_s)
+            if now_s < self.next_s:
+                return []
+        self.last_s = now_s
+        self.next_s = self.due_s = now_s + self.round_s
         self.volts.expire(now_s)
         if self.own is not None and self.per_mva and "boundary_line" in self.own.values:
             limit = self.site.grid.loading_max_percent
@@ -100,6 +113,8 @@ class ConsensusCurtailment:
         self.own = None
         push, needed = self._push()
         if not (self.ratio.awake or push < 0):
+            if not needed and self._calm():
+                self.next_s = self.due_s = now_s + self.CALM_S
             return []
         self.ratio.step(push, needed)
         return self.ratio.mail(self.site.name) + self._caps(now_s)
@@ -131,18 +146,26 @@ class ConsensusCurtailment:
         # One round may take a tenth of the feeder's generation at most.
         return max(push, -0.1 * self.area.count), needed
 
+    def _calm(self) -> bool:
+        """Tell whether nothing is near its limit: then the next look may wait."""
+        room_pu, room_mva = self.site.grid.v_max_pu - self.volts.highest_pu, -max(self.over_mva, self.line_over_mva)
+        return room_pu > self.CALM_PU and room_mva > self.CALM_SHARE * self.rated_mw
+
     def _caps(self, now_s: float) -> list[Message]:
         ratio = self.ratio.value
-        changed = abs(ratio - self.sent_ratio) > 0.02 or (ratio == 1.0) != (self.sent_ratio == 1.0)
-        if not changed and (ratio == 1.0 or now_s - self.sent_s < self.ttl_s / 2):
+        if ratio == 1.0 == self.capped_ratio:
             return []
-        self.sent_ratio, self.sent_s = ratio, now_s
-        p_max = self.fleet.p_rated_mw if ratio == 1.0 else ratio * self._available_mw()
-        return self.fleet.orders(self.site, DUTY, self.ttl_s, "p_max_mw", p_max)
+        news = abs(ratio - self.capped_ratio) > 0.02 or (ratio == 1.0) != (self.capped_ratio == 1.0)
+        if news:
+            self.capped_ratio = ratio
+            self.book.wish(DUTY, None if ratio == 1.0 else ratio * self._available_mw())
+        if not news and now_s < self.book.due_s:
+            return []
+        return self.book.letters(DUTY, now_s, self.ttl_s)
 
     def _available_mw(self) -> np.ndarray:
         """Return what each device could give, by its substation's last frame, else by nameplate."""
-        fleet = self.fleet
+        fleet = self.book.fleet
         p_mw = fleet.p_rated_mw.copy()
         for gateway, run in fleet.gateways:
             frames, rated = self.frames.get(gateway), p_mw[run].sum()
@@ -150,3 +173,8 @@ class ConsensusCurtailment:
                 available = sum(number(frame.values["der_avail_mw"]) for frame in frames.values())
                 p_mw[run] *= min(max(available / rated, 0.0), 1.0)
         return p_mw
+
+
+def cap_book(site: Site, area: Area) -> OrderBook:
+    """Return the book of the caps on all generation of an area, for all duties that set them."""
+    return OrderBook(site, area.fleet("pv", "wind", "chp"), "p_max_mw", dead_share=0.02)

@@ -1,16 +1,17 @@
-"""Active power out of one area: storage first, then charging that waits, then generation held back."""
+"""Active power out of one area for the balance of its cell: the reserve first, then generation held back."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
+from controllers.distributed.book import OrderBook, shared
+from controllers.distributed.congestion import cap_book
+from controllers.distributed.reserve import reserve_of
 from controllers.distributed.sharing import ShareTree
 from sims.core.message import Message
 
@@ -21,149 +22,91 @@ Floats = NDArray[np.float64]
 class ShareActive:
     """An area's part in the balance of its cell: tells what it can give up and down, delivers its share.
 
-    Upwards: storage discharges, then vehicles stop charging. Downwards: storage charges, then PV and wind are
-    capped. One battery after the other is taken at its full power and the rest follow their own plans: a
-    set-point replaces a plan, and all of them at once would move far more than was asked for. The state of
-    charge of each is kept from the own set-points and the nameplate; a cap never lifts the one that the
-    neighbours agree on against congestion.
+    Shares of power come on ``share/p`` and are the reserve's (see `reserve.Reserve`); what PV and wind have to
+    hold back comes on ``share/cut``, once the reserves of the whole cell can take no more. A cap never lifts the
+    one that the neighbours agree on against congestion: the lower of both is told.
 
     Settings
     --------
-    ttl_s : float
-        Life of a set-point (3600).
+    cap_ttl_s : float
+        Life of a cap (3600).
+    dead_share : float
+        Least change that is delivered, as a share of the own capacity (0.02).
     step : float
-        Least change that is sent before a renewal is due, as a share of the own capacity (0.05).
-    charging_share : float
-        Share of the vehicles' rating taken to be charging at any time (0.05).
-    soc_start, soc_low, soc_high : float
-        (0.5, 0.1, 0.9)
+        Of `sharing.stepped` (0.25).
     """
 
-    urgent = frozenset({"share/p"})
+    urgent = frozenset({"share/p", "share/cut", "capacity/p", "capacity/cut"})
+    reads = frozenset({"secondary"})
+    LOOK_S = 900.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
-        self.ttl_s, self.step = float(s.get("ttl_s", 3600.0)), float(s.get("step", 0.05))
-        self.charging_share = float(s.get("charging_share", 0.05))
-        self.soc_low, self.soc_high = float(s.get("soc_low", 0.1)), float(s.get("soc_high", 0.9))
-        self.storage = self.area.fleet("storage")
-        self.ev = self.area.fleet("ev")
-        self.der = self.area.fleet("pv", "wind")
-        self.der_mw = float(self.der.p_rated_mw.sum())
-        self.ev_mw = float(self.ev.p_rated_mw.sum()) * self.charging_share
-        self.energy_mwh = float(s.get("soc_start", 0.5)) * self.storage.energy_mwh
-        self.tree = ShareTree(self.area, "p", width=2)
-        self.avail_mw: dict[int, float] = {}
-        self.frames: list[Message] = []
-        self.cap_ratio, self.cap_s = 1.0, -math.inf
-        self.storage_set_mw = np.zeros(len(self.storage))
-        self.amount = self.sent = 0.0
-        self.sent_s = self.last_s = -math.inf
-        self.used: set[str] = set()
-        self.next_s = 0.0
+        self.cap_ttl_s, self.dead_share = float(s.get("cap_ttl_s", 3600.0)), float(s.get("dead_share", 0.02))
+        self.reserve = reserve_of(site, self.area)
+        self.caps: OrderBook = shared(site, "p_max", lambda: cap_book(site, self.area))
+        der = self.caps.fleet
+        self.renewable = np.isin(der.kind, ("pv", "wind"))
+        self.rated_mw = np.where(self.renewable, der.p_rated_mw, 0.0)
+        self.rated_here_mw = np.bincount(der.node, self.rated_mw, minlength=int(der.node.max(initial=0)) + 1)[der.node]
+        self.der_mw = float(self.rated_mw.sum())
+        step = float(s.get("step", 0.25))
+        self.tree = ShareTree(self.area, "p", width=2, orders=self.reserve.orders, step=step)
+        self.cut = ShareTree(self.area, "cut", orders=len(der.gateways), step=step, dead=0.25)
+        self.avail_mw = np.zeros(self.area.feeder.grid.n_nodes)
+        self.given = self.held_back = 0.0
+        self.due_s = self.look_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, deliver the own part."""
-        share = None
+        act = now_s >= self.look_s
         for message in inbox:
             topic = message.topic
             if topic == "secondary":
-                self.frames.append(message)
-            elif topic == "capacity/p":
-                self.tree.hear(message)
-                self.next_s = now_s
-            elif topic == "consensus/p":
-                self.cap_ratio, self.cap_s = float(message.values["ratio"]), now_s
-            elif topic == "share/p" and message.sender == self.tree.parent:
-                share = float(message.values["amount"])
-        if share is None and now_s < self.next_s:
+                self.avail_mw[int(number(message.values["node"]))] = number(message.values["der_avail_mw"])
+            elif topic in ("capacity/p", "capacity/cut"):
+                (self.tree if topic == "capacity/p" else self.cut).hear(message)
+                self.look_s = min(self.look_s, now_s + 1.0)
+            elif topic in ("share/p", "share/cut"):
+                act = (self.tree if topic == "share/p" else self.cut).take(message) or act
+        if not act:
+            self.due_s = self.look_s
             return []
-        self.next_s = now_s + (60.0 if self.amount else 300.0)
-        self._count(now_s)
-        up, down = self._capacity()
-        self.tree.own = np.array([sum(up), sum(down)])
-        out = self.tree.announce(self.site.name, now_s)
-        if share is not None:
-            self.amount, letters = self.tree.split(self.site.name, share, 0 if share >= 0 else 1)
-            out += letters
-        scale = max(sum(up) if self.amount >= 0 else sum(down), 1e-9)
-        ended = self.amount == 0 and self.sent != 0
-        due = self.amount != 0 and now_s - self.sent_s >= self.ttl_s / 2
-        if abs(self.amount - self.sent) <= self.step * scale and not ended and not due:
-            return out
-        self.sent, self.sent_s = self.amount, now_s
-        return out + self._deliver(up, down, now_s)
+        self.look_s = self.due_s = now_s + self.LOOK_S
+        name = self.site.name
+        self.reserve.count(now_s)
+        up, down = self.reserve.capacity_mw()
+        self.tree.own = np.array([up, down])
+        self.cut.own = np.array([min(float(self.avail_mw.sum()), self.der_mw)])
+        out = self.tree.announce(name, now_s) + self.cut.announce(name, now_s)
+        own, letters = self.tree.split(name, now_s, 0 if self.tree.amount >= 0 else 1)
+        cut, more = self.cut.split(name, now_s)
+        return out + letters + more + self._give(own, now_s) + self._hold_back(cut, now_s)
 
-    def _count(self, now_s: float) -> None:
-        """Keep the state of charge from the set-point in force."""
-        if math.isfinite(self.last_s) and self.storage_set_mw.any():
-            used = self.storage_set_mw * (now_s - self.last_s) / 3600
-            self.energy_mwh = np.clip(self.energy_mwh - used, 0.0, self.storage.energy_mwh)
-        self.last_s = now_s
+    def _give(self, amount: float, now_s: float) -> list[Message]:
+        side = float(self.tree.own[0 if amount >= 0 else 1])
+        moved = abs(amount - self.given) > self.dead_share * side or (amount == 0.0) != (self.given == 0.0)
+        if not moved and now_s < self.reserve.due_s:
+            return []
+        self.given = amount
+        return self.reserve.balance(DUTY, amount, now_s)
 
-    def _capacity(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Return what can be given up (storage, vehicles) and down (storage, generation) [MW]."""
-        for frame in self.frames:
-            self.avail_mw[int(number(frame.values["node"]))] = number(frame.values["der_avail_mw"])
-        self.frames = []
-        up, down = (float(self._able(side).sum()) for side in (1, -1))
-        return (up, self.ev_mw), (down, min(sum(self.avail_mw.values()), self.der_mw))
+    def _hold_back(self, cut_mw: float, now_s: float) -> list[Message]:
+        if cut_mw == 0.0 == self.held_back:
+            return []
+        moved = abs(cut_mw - self.held_back) > self.dead_share * float(self.cut.own[0]) or cut_mw == 0.0
+        if not moved and now_s < self.caps.due_s:
+            return []
+        if moved:
+            self.held_back = cut_mw
+            self.caps.wish(DUTY, self._caps(cut_mw) if cut_mw else None)
+        return self.caps.letters(DUTY, now_s, self.cap_ttl_s)
 
-    def _able(self, side: int) -> Floats:
-        """Return the power of the batteries that can still discharge (1) or charge (-1) [MW]."""
-        whole = np.maximum(self.storage.energy_mwh, 1e-12)
-        soc = self.energy_mwh / whole
-        free = (soc > self.soc_low) if side > 0 else (soc < self.soc_high) & (self.storage.energy_mwh > 0)
-        return np.where(free, self.storage.p_rated_mw, 0.0)
-
-    def _engage(self, total_mw: float) -> list[Message]:
-        """Take as many batteries as `total_mw` needs; give those back that are needed no more."""
-        room = self._able(1 if total_mw > 0 else -1)
-        share = np.clip(abs(total_mw) - (np.cumsum(room) - room), 0.0, room)
-        wanted = np.where(share > 1e-9, math.copysign(1.0, total_mw) * share, 0.0)
-        touched = (wanted != 0) | (self.storage_set_mw != 0)
-        gateways = tuple((g, run) for g, run in self.storage.gateways if touched[run].any())
-        self.storage_set_mw = wanted
-        p_set = np.where(wanted != 0, wanted, np.inf)
-        return replace(self.storage, gateways=gateways).orders(self.site, DUTY, self.ttl_s, "p_set_mw", p_set)
-
-    def _deliver(self, up: tuple[float, float], down: tuple[float, float], now_s: float) -> list[Message]:
-        amount, out = self.amount, []
-        first = min(max(amount, -down[0]), up[0])
-        rest = amount - first
-        if len(self.storage) and (first or "storage" in self.used):
-            out += self._engage(first)
-            self._mark("storage", first != 0)
-        stopped = min(rest / up[1], 1.0) if rest > 0 and up[1] > 0 else 0.0
-        if stopped or "ev" in self.used:
-            out += self._hold_charging(stopped)
-            self._mark("ev", stopped > 0)
-        cut = min(-rest / down[1], 1.0) if rest < 0 and down[1] > 0 else 0.0
-        if cut or "der" in self.used:
-            held = self.cap_ratio if now_s - self.cap_s < 900.0 else 1.0
-            known = np.array([self.avail_mw.get(int(n), 0.0) for n in self.der.node])
-            rated = self.der.p_rated_mw
-            here = np.array([rated[self.der.node == n].sum() for n in self.der.node])
-            avail = np.minimum(known * rated / np.maximum(here, 1e-9), rated)
-            p_max = np.minimum(1.0 - cut, held) * avail if cut else held * rated
-            out += self.der.orders(self.site, DUTY, self.ttl_s, "p_max_mw", p_max)
-            self._mark("der", cut > 0)
-        return out
-
-    def _hold_charging(self, stopped: float) -> list[Message]:
-        """Let the first vehicles wait, as many as it takes; the others follow their own plan."""
-        count = round(stopped * len(self.ev))
-        waiting = np.arange(len(self.ev)) < count
-        out = []
-        for gateway, run in self.ev.gateways:
-            if waiting[run].any():
-                part = slice(run.start, run.start + int(waiting[run].sum()))
-                # Short-lived: a vehicle waits for ten minutes, then its own plan goes on unless told again.
-                fleet = replace(self.ev, gateways=((gateway, part),))
-                out += fleet.orders(self.site, DUTY, 600.0, "p_set_mw", np.zeros(len(self.ev)))
-        return out
-
-    def _mark(self, kind: str, active: bool) -> None:
-        self.used = self.used | {kind} if active else self.used - {kind}
+    def _caps(self, cut_mw: float) -> Floats:
+        """Return the caps that hold back `cut_mw` of PV and wind, the same part of each; nan for others."""
+        known = self.avail_mw[self.caps.fleet.node]
+        avail = np.minimum(known * self.rated_mw / np.maximum(self.rated_here_mw, 1e-9), self.rated_mw)
+        part = min(cut_mw / max(float(avail.sum()), 1e-9), 1.0)
+        return np.where(self.renewable, (1.0 - part) * avail, np.nan)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.distributed.area import Area
-from controllers.distributed.sharing import ShareTree, split_pro_rata
+from controllers.distributed.book import OrderBook, shared
+from controllers.distributed.sharing import Shares, ShareTree, split_pro_rata
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -68,6 +69,7 @@ class DroopAgents:
     """
 
     urgent: frozenset[str] = frozenset()
+    reads = frozenset({"capacity/droop", "consensus/droop"})
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -81,7 +83,7 @@ class DroopAgents:
         self.capacity: dict[str, float] = {}
         self.calm = 0
         self.sent_ratio = math.nan
-        self.sent_s = -math.inf
+        self.shares = Shares("share/droop")
         self.next_s = 0.0
 
     @property
@@ -121,16 +123,13 @@ class DroopAgents:
 
     def _share(self, now_s: float) -> list[Message]:
         ratio = self.ratio
-        moved = not abs(ratio - self.sent_ratio) <= 0.02 * max(ratio, 1e-9)
-        if not self.capacity or self.calm < 1 or not (moved or now_s - self.sent_s >= 10_000.0):
+        moved = not abs(ratio - self.sent_ratio) <= 0.05 * max(ratio, 1e-9)
+        if not self.capacity or self.calm < 3 or not (moved or now_s >= self.shares.due_s):
             return []
-        self.sent_ratio, self.sent_s = ratio, now_s
+        self.sent_ratio = ratio
         names = sorted(self.capacity)
         parts = split_pro_rata(ratio * sum(self.capacity.values()), [self.capacity[n] for n in names])
-        return [
-            Message(self.site.name, name, "share/droop", {"amount": part}, size_bytes=48)
-            for name, part in zip(names, parts, strict=True)
-        ]
+        return self.shares.letters(self.site.name, now_s, dict(zip(names, parts, strict=True)), self.capacity)
 
 
 class ShareDroop:
@@ -145,45 +144,50 @@ class ShareDroop:
     plugged_share : float
         (0.2)
     ttl_s : float
-        Life of a droop setting (21600).
+        Life of a droop setting; told again when a quarter of it is left (43200).
     """
 
-    urgent = frozenset({"share/droop"})
+    urgent = frozenset({"share/droop", "capacity/droop"})
+    reads: frozenset[str] = frozenset()
+    LOOK_S = 3600.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
-        self.ttl_s = float(s.get("ttl_s", 21_600.0))
+        self.ttl_s = float(s.get("ttl_s", 43_200.0))
         self.fleet = self.area.fleet("storage", "ev")
         plugged = np.where(self.fleet.kind == "ev", float(s.get("plugged_share", 0.2)), 1.0)
         self.device_mw_per_hz = plugged * self.fleet.p_rated_mw / float(s.get("full_hz", 0.2))
         self.tree = ShareTree(self.area, "droop")
         self.tree.own = np.array([float(self.device_mw_per_hz.sum())])
-        self.amount = self.sent = math.nan
-        self.sent_s = -math.inf
-        self.next_s = 0.0
+        self.book = OrderBook(site, self.fleet, "droop_mw_per_hz")
+        self.book.dead = 0.02 * self.device_mw_per_hz
+        self.part = math.nan
+        self.due_s = self.look_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
-        """Keep the sums, split a share that has come, set the own part; renew it at half its life."""
-        share = None
+        """Keep the sums, split a share that has come, set the own part; renew it before it expires."""
+        act = now_s >= self.look_s
         for message in inbox:
             if message.topic == "capacity/droop":
                 self.tree.hear(message)
-                self.next_s = now_s
-            elif message.topic == "share/droop" and message.sender == self.tree.parent:
-                share = float(message.values["amount"])
-        if share is None and now_s < self.next_s:
+                self.look_s = min(self.look_s, now_s + 1.0)
+            elif message.topic == "share/droop":
+                act = self.tree.take(message) or act
+        if not act:
+            self.due_s = self.look_s
             return []
-        self.next_s = now_s + 300.0
+        self.look_s = self.due_s = now_s + self.LOOK_S
         out = self.tree.announce(self.site.name, now_s)
-        if share is not None:
-            self.amount, letters = self.tree.split(self.site.name, share)
-            out += letters
-        due = now_s - self.sent_s >= self.ttl_s / 2
-        if math.isnan(self.amount) or not len(self.fleet) or (self.amount == self.sent and not due):
+        amount, letters = self.tree.split(self.site.name, now_s)
+        out += letters
+        if math.isinf(self.tree.amount_s) or not len(self.fleet):
             return out
-        self.sent, self.sent_s = self.amount, now_s
-        part = self.amount / float(self.tree.own[0])
-        droop = part * self.device_mw_per_hz
-        return out + self.fleet.orders(self.site, DUTY, self.ttl_s, "droop_mw_per_hz", droop)
+        part = amount / float(self.tree.own[0])
+        if part != self.part:
+            self.part = part
+            self.book.wish(DUTY, part * self.device_mw_per_hz)
+        elif now_s < self.book.due_s:
+            return out
+        return out + self.book.letters(DUTY, now_s, self.ttl_s)

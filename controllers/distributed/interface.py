@@ -10,8 +10,10 @@ import numpy as np
 from controllers.contract import Site
 from controllers.distributed.admm import Agreement, DistributionSide
 from controllers.distributed.area import Area, number
+from controllers.distributed.book import OrderBook, filled, shared
 from controllers.distributed.extremes import Extremes
-from controllers.distributed.sharing import ShareTree, split_pro_rata
+from controllers.distributed.sharing import Shares, ShareTree, by_grain, shared_out
+from controllers.distributed.voltage import at_medium_voltage, reactive_book
 from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
@@ -21,34 +23,38 @@ class AdmmInterface:
     """Negotiates the reactive exchange of one interface with the TSO and has the feeders deliver it.
 
     The TSO opens a negotiation with its first wish; both sides exchange wishes until they agree to 1e-4 pu
-    (see `admm.Agreement`). From then on the interface's Q is steered to the agreed value: what is missing is
-    added to the amount shared out to the leading agents of the feeders, pro rata of the capacity they told.
+    (see `admm.Agreement`), or until the rounds that the TSO gives are used up: then the own last wish counts,
+    which is what can be delivered. From then on the interface's Q is steered to that value: what is missing is
+    added to the amount shared out to the leading agents of the feeders, to the same part of the capacity they
+    told, to within one `step`: a small correction is one feeder's.
 
     Settings
     --------
     weight_q : float
         What the DSO's reserve of Q costs against the TSO's deviation of 0.01 pu (0.05).
-    rounds : int
-        After which a negotiation is broken off (200).
     correction : float
         Share of the remaining deviation that is corrected each period (0.3; what is asked for shows at the
         interface two periods later, and the loop is stable below 0.62, see `consensus.integrator_bound`).
     agreement_s : float
-        How long an agreement holds (1800).
+        How long an agreement holds (2700).
+    step : float
+        Of `sharing.stepped` (0.1).
     """
 
     urgent = frozenset({"admm"})
+    reads = frozenset({"interface", "capacity/q", "admm"})
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.belief = next(i for i in site.grid.interfaces if i.name == site.name)
         s = site.settings
         self.weight_q = float(s.get("weight_q", 0.05))
-        self.rounds = int(s.get("rounds", 200))
+        self.rounds = 0
         self.correction = float(s.get("correction", 0.3))
-        self.agreement_s = float(s.get("agreement_s", 1800.0))
+        self.agreement_s = float(s.get("agreement_s", 2700.0))
         self.tso = str(s.get("tso", "tso"))
         self.capacity: dict[str, float] = {}
+        self.orders: dict[str, int] = {}
         self.p_mw = self.q_mvar = math.nan
         self.agreement: Agreement | None = None
         self.session = -1.0
@@ -57,7 +63,8 @@ class AdmmInterface:
         self.target_s = -math.inf
         self.amount_mvar = 0.0
         self.sent_mvar = 0.0
-        self.sent_s = -math.inf
+        self.step = float(s.get("step", 0.1))
+        self.shares = Shares("share/q")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Answer the TSO's wishes, then steer the interface to what was agreed."""
@@ -70,6 +77,7 @@ class AdmmInterface:
                 measured = True
             elif topic == "capacity/q":
                 self.capacity[message.sender] = float(np.ravel(message.values["capacity"])[0])
+                self.orders[message.sender] = int(message.values.get("orders", 1))
             elif topic == "admm":
                 out += self._negotiate(message, now_s)
         return out + self._steer(now_s, measured)
@@ -86,8 +94,10 @@ class AdmmInterface:
             return []
         rating = self.belief.sn_mva
         if turn == 1 and session > self.session:
-            self.session = session
-            self.agreement = Agreement(np.array(values["z"], dtype=float), number(values["rho"]))
+            self.session, self.rounds = session, int(number(values.get("rounds", 200)))
+            # Where the last negotiation ended this one begins; the two sides' multipliers are opposite.
+            multiplier = -np.array(values.get("multiplier", np.zeros(3)), dtype=float)
+            self.agreement = Agreement(np.array(values["z"], dtype=float), number(values["rho"]), multiplier)
             natural = self.q_mvar - self.amount_mvar
             self.side = DistributionSide(self.p_mw / rating, natural / rating, self.reach_mvar / rating, self.weight_q)
         agreement, side = self.agreement, self.side
@@ -95,9 +105,9 @@ class AdmmInterface:
             return []
         wish = side.wish(agreement)
         agreement.advance(wish, np.asarray(values["x"], dtype=float))
-        if agreement.reached:
-            self.target_mvar, self.target_s = float(agreement.z[1]) * rating, now_s
-        if agreement.rounds >= self.rounds:
+        if agreement.reached or agreement.rounds >= self.rounds:
+            settled = agreement.z if agreement.reached else wish
+            self.target_mvar, self.target_s = float(settled[1]) * rating, now_s
             self.agreement = None
         told = {"session": session, "round": turn, "x": wish}
         return [Message(self.site.name, self.tso, "admm", told, size_bytes=40 + 5 * 8)]
@@ -111,54 +121,57 @@ class AdmmInterface:
             amount = self.amount_mvar + self.correction * (self.target_mvar - self.q_mvar)
             self.amount_mvar = min(max(amount, -self.reach_mvar), self.reach_mvar)
         moved = abs(self.amount_mvar - self.sent_mvar) > 0.01 * max(self.reach_mvar, 1e-9)
-        stale = self.amount_mvar != 0 and now_s - self.sent_s >= 450.0
-        if not (moved or stale) or not self.capacity:
+        ended = self.amount_mvar == 0 != self.sent_mvar
+        if not (moved or ended or now_s >= self.shares.due_s) or not self.capacity:
             return []
-        self.sent_mvar, self.sent_s = self.amount_mvar, now_s
-        names = sorted(self.capacity)
-        parts = split_pro_rata(self.amount_mvar, [self.capacity[n] for n in names])
-        return [
-            Message(self.site.name, name, "share/q", {"amount": part}, size_bytes=48)
-            for name, part in zip(names, parts, strict=True)
-        ]
+        self.sent_mvar = self.amount_mvar
+        sizes = by_grain(self.capacity, self.orders)
+        return self.shares.letters(self.site.name, now_s, shared_out(self.amount_mvar, sizes, self.step), sizes)
 
 
 class ShareReactive:
     """An area's part in the support of the TSO's voltage: tells its Q upwards, delivers its share.
 
     While the feeder's own voltage is at its guarded limit, or the neighbours are agreeing on one, that comes
-    first: the share is passed on, and not delivered here.
+    first: the share is passed on, what is delivered here stands, and the neighbours' ratio adds to it. Nothing
+    is withdrawn at one stroke, which would throw the voltage to the other limit.
 
     Settings
     --------
     guard_pu : float
         (0.008)
     ttl_s : float
-        Life of a set-point (1800).
+        Life of a set-point; renewed when a quarter of it is left (3600).
+    step : float
+        Of `sharing.stepped` (0.1).
     """
 
-    urgent = frozenset({"share/q"})
-    BUSY_S = 180.0
+    urgent = frozenset({"share/q", "capacity/q"})
+    reads = frozenset({"own", "secondary", "primary", "consensus/q"})
+    BUSY_S, LOOK_S = 240.0, 600.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
-        guard_pu = float(site.settings.get("guard_pu", 0.008))
+        self.area: Area = shared(site, "area", lambda: Area(site))
+        s = site.settings
+        guard_pu = float(s.get("guard_pu", 0.008))
         self.low_pu, self.high_pu = site.grid.v_min_pu + guard_pu, site.grid.v_max_pu - guard_pu
-        self.fleet = self.area.fleet("pv", "wind", "storage", "chp")
-        self.q_max_mvar = self.fleet.q_max_mvar
-        self.tree = ShareTree(self.area, "q")
-        self.tree.own = np.array([float(self.q_max_mvar.sum())])
+        self.book: OrderBook = shared(site, "q", lambda: reactive_book(site, self.area))
+        # In low-voltage grids, whose voltages are heard of each quarter-hour only, nothing is moved for others.
+        self.q_max_mvar = at_medium_voltage(self.area, self.book)
+        self.whole_mvar = float(self.q_max_mvar.sum())
+        orders = len(self.book.fleet.gateways)
+        self.tree = ShareTree(self.area, "q", orders=orders, step=float(s.get("step", 0.1)))
+        self.tree.own = np.array([self.whole_mvar])
         self.volts = Extremes(self.area)
         self.busy_s = -math.inf
-        self.ttl_s = float(site.settings.get("ttl_s", 1800.0))
-        self.sent_ratio = math.nan
-        self.sent_s = -math.inf
-        self.next_s = 0.0
+        self.ttl_s = float(s.get("ttl_s", 3600.0))
+        self.delivered_mvar = 0.0
+        self.due_s = self.look_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, and deliver the own part."""
-        amount = None
+        act = now_s >= self.look_s
         for message in inbox:
             topic = message.topic
             if topic == "own":
@@ -167,34 +180,36 @@ class ShareReactive:
                 self.volts.frame(message)
             elif topic == "primary":
                 self.volts.primary(message)
-            elif topic == "consensus/q" and int(message.values["hold"]) > 0:
-                if now_s - self.busy_s >= self.BUSY_S:
-                    self.next_s = now_s
-                self.busy_s = now_s
+            elif topic == "consensus/q":
+                if int(message.values["hold"]) > 0:
+                    self.busy_s = now_s
             elif topic == "capacity/q":
                 self.tree.hear(message)
-                self.next_s = now_s
-            elif topic == "share/q" and message.sender == self.tree.parent:
-                amount = float(message.values["amount"])
-        if amount is None and now_s < self.next_s:
+                self.look_s = min(self.look_s, now_s + 1.0)
+            elif topic == "share/q":
+                act = self.tree.take(message) or act
+        if not act:
+            self.due_s = self.look_s  # the children's sums come one by one: told at the next round, all at once
             return []
-        self.next_s = now_s + 300.0
+        self.look_s = self.due_s = now_s + self.LOOK_S
         busy = self._own_voltage_first(now_s)
         # What is not on offer is not told, or the interface would count on it and take it for its own nature.
-        self.tree.own = np.array([0.0 if busy else float(self.q_max_mvar.sum())])
+        self.tree.own = np.array([abs(self.delivered_mvar) if busy else self.whole_mvar])
         out = self.tree.announce(self.site.name, now_s)
-        if amount is None:
-            return out
-        mine, letters = self.tree.split(self.site.name, amount)
-        out += letters
-        if busy or not len(self.fleet):
-            return out
-        ratio = min(max(mine / float(self.tree.own[0]), -1.0), 1.0) if self.tree.own[0] > 0 else 0.0
-        # Few letters: a small step waits for the next renewal, half a life before the last one expires.
-        if abs(ratio - self.sent_ratio) < 0.02 and ratio != 0 and now_s - self.sent_s < self.ttl_s / 2:
-            return out
-        self.sent_ratio, self.sent_s = ratio, now_s
-        return out + self.fleet.orders(self.site, DUTY, self.ttl_s, "q_set_mvar", ratio * self.q_max_mvar)
+        mine, letters = self.tree.split(self.site.name, now_s)
+        return out + letters + self._deliver(self.delivered_mvar if busy else mine, now_s)
+
+    def _deliver(self, mvar: float, now_s: float) -> list[Message]:
+        """Give the own part with one substation after the other, so that few orders move it."""
+        if mvar == 0.0 == self.delivered_mvar:
+            return []
+        moved = abs(mvar - self.delivered_mvar) > 0.02 * self.whole_mvar or mvar == 0.0
+        if not moved and now_s < self.book.due_s:
+            return []
+        if moved:
+            self.delivered_mvar = mvar
+            self.book.wish(DUTY, filled(self.q_max_mvar, mvar) if mvar else None)
+        return self.book.letters(DUTY, now_s, self.ttl_s)
 
     def _own_voltage_first(self, now_s: float) -> bool:
         if now_s - self.busy_s < self.BUSY_S:

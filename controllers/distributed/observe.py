@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.area_state import Accuracy, AreaState
+from controllers.distributed.book import shared
 from controllers.host import LOGBOOK
 from sims.core.message import Message
 
@@ -21,9 +22,10 @@ class ObserveArea:
     """Estimates the voltages of one area every five minutes and reports them.
 
     Every cycle each area sends its neighbours voltage, angle, P and Q at its end of their common lines. An
-    area takes the voltage from the area above it and the flow from the areas below it, estimates again, and
-    writes once more only to a neighbour whose side has moved by more than `tolerance`. It reports when all
-    neighbours have been heard and both sides agree to within it, at the latest at its next cycle.
+    area takes the voltage from the area above it and the flow from the areas below it, estimates again once it
+    has heard all of them, and writes once more only to a neighbour whose side has moved by more than `tolerance`.
+    It reports when all neighbours have been heard and both sides agree to within it, at the latest at its next
+    cycle.
 
     Settings
     --------
@@ -40,10 +42,11 @@ class ObserveArea:
     """
 
     urgent = frozenset({"boundary"})
+    reads = frozenset({"own", "secondary", "primary"})
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.every_s = float(s.get("every_s", s.get("estimation_ms", 300_000) / 1000))
         self.tolerance = float(s.get("tolerance", 1e-3))
@@ -89,7 +92,7 @@ class ObserveArea:
         self.said: dict[int, tuple[float, float, float, float]] = {}
         self.result = np.zeros(0)
         self.open = False
-        self.next_s = 0.0
+        self.next_s = self.due_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' letters; estimate, write, report."""
@@ -109,12 +112,13 @@ class ObserveArea:
             if self.open and not self._blind(self.next_s):
                 out.append(self._report())
             self.next_s = (now_s // self.every_s + 1) * self.every_s
+            self.due_s = self.next_s
             self.open = not self._blind(now_s)
             self.heard, self.letters = set(), {}
             if self.open:
                 self._measure()
                 out += self._write(first=True)
-        elif news and self.open:
+        elif news and self.open and self.heard.issuperset(self.edges):
             out += self._write(first=False)
         if self.open and self.heard.issuperset(self.edges) and self.mismatch() < self.tolerance:
             out.append(self._report())

@@ -49,6 +49,21 @@ def source_transformers(grid: CompiledNet) -> NDArray[np.int64]:
     return np.flatnonzero((grid.branch_kind == "trafo") & at_root)
 
 
+def fed_by(grid: CompiledNet) -> NDArray[np.int64]:
+    """Return through which HV/MV transformer (0, 1, ... in their order) each node is fed as normally switched.
+
+    -1 where it is fed through none.
+    """
+    number = {int(row): k for k, row in enumerate(source_transformers(grid))}
+    found = np.full(grid.n_nodes, -1, dtype=np.int64)
+    for node in grid.order:
+        above = int(grid.parent[node])
+        if above >= 0:
+            found[node] = number.get(int(grid.parent_branch[node]), int(found[grid.rep[above]]))
+    fed: NDArray[np.int64] = found[grid.rep]
+    return fed
+
+
 def transformer_mva(grid: CompiledNet) -> Floats:
     """Return the rating of each HV/MV transformer in the order of the net's table [MVA]."""
     rated: Floats = np.nan_to_num(grid.rating[source_transformers(grid)])

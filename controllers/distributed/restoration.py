@@ -10,12 +10,14 @@ import numpy as np
 
 from controllers.contract import Site, command
 from controllers.distributed.area import Area, number
+from controllers.distributed.book import shared
 from controllers.distributed.outage import below, deepest, room_mva, ties_of, way_out
 from controllers.distributed.paths import root_impedance, source_transformers
 from controllers.host import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "restore_supply"
+ENDED = ("restored", "given up")
 
 
 @dataclass
@@ -62,10 +64,12 @@ class RestoreSupply:
         "fault", "fault_indicator", "flisr/passed", "flisr/between", "flisr/agree", "flisr/dark",
         "flisr/need", "flisr/ask", "flisr/offer",
     })
+    reads = frozenset({"own", "secondary", "primary"})
+    LOOK_S = 900.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.step_s = float(s.get("step_s", 10.0))
         self.offers_s = float(s.get("offers_s", 20.0))
@@ -82,6 +86,7 @@ class RestoreSupply:
         self.frames: dict[tuple[str, int], Message] = {}
         self.trafo_percent = np.zeros(0)
         self.reach = self.area.routes()
+        self.due_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Answer the mail; the leading agent then takes the next step of its case."""
@@ -97,8 +102,12 @@ class RestoreSupply:
                 self.primary = message
             elif topic in self.urgent:
                 out += self._flisr(topic, message, now_s)
+        # While no case is open nothing is due; measurements that lie ready are taken along now and then.
+        self.due_s = now_s + self.LOOK_S
         if self.case is not None:
             out += self._proceed(now_s)
+            if self.case.step not in ENDED:
+                self.due_s = now_s
         return out
 
     def _read(self) -> None:
@@ -171,7 +180,7 @@ class RestoreSupply:
             tie, case.tie, case.step, case.step_s = case.tie, None, "tie failed", now_s
             case.tripped = tripped
             return [self._switch(tie, False)]
-        if case is None or case.step in ("restored", "given up"):
+        if case is None or case.step in ENDED:
             self.case = Case(tripped, now_s, set(self.passed))
         return []
 

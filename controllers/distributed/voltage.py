@@ -1,27 +1,45 @@
-"""Voltage without a centre: the agents of a feeder agree on one ratio of reactive power."""
+"""Voltage without a centre: the agents of a feeder call for taps, then agree on one ratio of reactive power."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from controllers.contract import Site
-from controllers.distributed.area import Area
+from controllers.distributed.area import LOW_VOLTAGE_KV, Area
+from controllers.distributed.book import OrderBook, filled, shared
+from controllers.distributed.busbar import Busbars, Span
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.ratio import SharedRatio
 from sims.core.message import Message
 
+Floats = NDArray[np.float64]
+
 DUTY = "control_voltage"
+SOURCES = ("pv", "wind", "storage", "chp", "svc", "statcom")
 
 
 class ConsensusVoltVar:
-    """Holds voltages by a common ratio q = Q / Q_max of all inverters on the feeder, -1 to 1.
+    """Holds voltages inside their limits, on top of the inverters' own Q(U): taps first, then reactive power.
 
-    The agent with the worst voltage pushes, consensus spreads it. It acts `guard_pu` inside the limits, so
-    that reactive power is spent before active power is curtailed. The push is the voltage's distance over
-    what the ratio moves there (nameplate: reactance to the source times Q_max of the feeder), times
-    `loop_gain`; with a delay of d rounds the loop is stable while loop_gain < 2 cos(d pi / (2 d + 1)).
-    Agents at rest send nothing, and their devices follow their own law.
+    It acts `guard_pu` inside the limits. The agent that sees a voltage beyond them calls its neighbours; with the
+    call travels up the tree what is lowest and highest behind each transformer, and the leading agent moves the
+    regulator's set-point where that helps and harms nobody (see `busbar.Busbars`). What lasts longer than
+    `patience_s` is answered by a common ratio q = Q / Q_max of the inverters at medium voltage, -1 to 1: the agent
+    with the worst voltage pushes, consensus spreads it. The push is the voltage's distance over what the ratio
+    moves there (nameplate: reactance to the source times Q_max of the feeder), times `loop_gain`; with a delay
+    of d rounds the loop is stable while loop_gain < 2 cos(d pi / (2 d + 1)).
+
+    An area gives its part of Q_max with one substation after the other at its full Q, so that a changed ratio
+    moves few orders, and gives nothing where that would push its own voltages over the other limit. Inverters at
+    low voltage stay with Q(U): a frame from there is up to a quarter-hour old.
+
+    Agents at rest keep the leading agent's picture of the voltages true and send nothing else, and all devices
+    follow their own law; one whose voltages are more than `CALM_PU` inside the guard looks again after `CALM_S`,
+    or when a neighbour calls.
 
     Settings
     --------
@@ -31,37 +49,43 @@ class ConsensusVoltVar:
         (0.3)
     guard_pu : float
         (0.008)
+    patience_s : float
+        How long the taps are waited for (240).
     margin_v_pu : float
         Distance to the guarded limit below which nothing is released (0.004).
     release_per_round : float
         (0.05)
     ttl_s : float
-        Life of a set-point; renewed at half of it (900).
+        Life of a set-point; renewed when a quarter of it is left (3600).
     """
 
-    urgent: frozenset[str] = frozenset()
+    urgent = frozenset({"consensus/q"})
+    reads = frozenset({"own", "secondary", "primary"})
+    CALM_S, CALM_PU = 300.0, 0.012
 
     def __init__(self, site: Site) -> None:
         self.site = site
-        self.area = Area(site)
+        self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.round_s = float(s.get("round_s", 60.0))
-        self.ttl_s = float(s.get("ttl_s", 900.0))
+        self.ttl_s = float(s.get("ttl_s", 3600.0))
         self.margin_v_pu = float(s.get("margin_v_pu", 0.004))
+        self.patience_s = float(s.get("patience_s", 240.0))
         guard_pu = float(s.get("guard_pu", 0.008))
         self.low_pu, self.high_pu = site.grid.v_min_pu + guard_pu, site.grid.v_max_pu - guard_pu
-        self.fleet = self.area.fleet("pv", "wind", "storage", "chp")
-        self.q_max_mvar = self.fleet.q_max_mvar
-        rise_pu = self.area.source_impedance.imag * self.area.feeder_q_mvar()
+        self.book: OrderBook = shared(site, "q", lambda: reactive_book(site, self.area))
+        self.q_max_mvar = at_medium_voltage(self.area, self.book)
+        rise_pu = self.area.medium_impedance.imag * self.area.feeder_q_mvar()
         self.per_pu = float(s.get("loop_gain", 0.3)) * self.area.count / rise_pu if rise_pu > 0 else 0.0
         self.ratio = SharedRatio(
             "consensus/q", self.area.degrees, rest=0.0, low=-1.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.05)),
         )
-        self.volts = Extremes(self.area)
-        self.next_s = 0.0
-        self.sent_ratio = 0.0
-        self.sent_s = -math.inf
+        self.volts, self.span = Extremes(self.area), Span(self.area)
+        self.busbars = Busbars(site, self.area, DUTY) if self.area.leads else None
+        self.since_s, self.last_s = math.inf, -math.inf
+        self.next_s = self.due_s = 0.0
+        self.wished = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
@@ -71,43 +95,82 @@ class ConsensusVoltVar:
                 self.volts.own(message)
             elif topic == "secondary":
                 self.volts.frame(message)
+                self.span.frame(message)
             elif topic == "primary":
                 self.volts.primary(message)
+                self.span.primary(message)
+                if self.busbars is not None:
+                    self.busbars.primary(message.values)
             elif topic == "consensus/q":
                 self.ratio.hear(message)
+                self.span.hear(message, now_s)
         if now_s < self.next_s:
-            return []
-        self.next_s = now_s + self.round_s
+            # A neighbour's call ends a calm look: the next round follows as soon as it is due.
+            if self.ratio.awake:
+                self.next_s = self.due_s = min(self.next_s, self.last_s + self.round_s)
+            if now_s < self.next_s:
+                return []
+        self.last_s = now_s
+        self.next_s = self.due_s = now_s + self.round_s
         self.volts.expire(now_s)
-        push, needed = self._push()
-        if not (self.ratio.awake or push):
-            return []
+        push, needed = self._push(now_s)
+        if not (self.ratio.awake or push or needed):
+            if max(self.volts.highest_pu - self.high_pu, self.low_pu - self.volts.lowest_pu) < -self.CALM_PU:
+                self.next_s = self.due_s = now_s + self.CALM_S
+            return self._taps(now_s) + self._tell(now_s)
         self.ratio.step(push, needed)
-        return self.ratio.mail(self.site.name) + self._set_points(now_s)
+        more = {self.area.parent: self.span.letter(self.volts, now_s)} if self.area.parent else None
+        return self.ratio.mail(self.site.name, more) + self._set_points(now_s) + self._taps(now_s)
 
-    def _push(self) -> tuple[float, bool]:
+    def _tell(self, now_s: float) -> list[Message]:
+        """Return the letter that keeps the parent's picture true while all rest."""
+        if self.area.parent is None or not self.span.news(self.volts, now_s):
+            return []
+        values = {"ratio": self.ratio.value, "hold": 0, **self.span.letter(self.volts, now_s)}
+        return [Message(self.site.name, self.area.parent, "consensus/q", values, size_bytes=52 + 16 * self.span.count)]
+
+    def _taps(self, now_s: float) -> list[Message]:
+        if self.busbars is None:
+            return []
+        return self.busbars.orders(*self.span.known(self.volts, now_s), self.low_pu, self.high_pu, now_s)
+
+    def _push(self, now_s: float) -> tuple[float, bool]:
         """Return this round's push and whether the ratio must be held."""
-        if self.volts.dark or not self.per_pu:
+        if self.volts.dark:
             return 0.0, False
         over = self.volts.highest_pu - self.high_pu
         under = self.low_pu - self.volts.lowest_pu
-        if over > 0 and under > 0:
-            return 0.0, True  # one ratio cannot cure both; leave it where it is
+        if over <= 0 and under <= 0:
+            self.since_s = math.inf
+            ratio = self.ratio.value
+            # Held while letting go would bring the voltage that the ratio cures back to its limit.
+            close = (ratio < 0 and over > -self.margin_v_pu) or (ratio > 0 and under > -self.margin_v_pu)
+            return 0.0, close
+        self.since_s = min(self.since_s, now_s)
+        if (over > 0 and under > 0) or now_s - self.since_s < self.patience_s:
+            return 0.0, True  # one ratio cannot cure both; and the taps come first
         limit = 0.25 * self.area.count
-        if over > 0 or under > 0:
-            return min(max(self.per_pu * (max(under, 0.0) - max(over, 0.0)), -limit), limit), True
-        ratio = self.ratio.value
-        # Held while letting go would bring the voltage that the ratio cures back to its limit.
-        close = (ratio < 0 and over > -self.margin_v_pu) or (ratio > 0 and under > -self.margin_v_pu)
-        return 0.0, close
+        return min(max(self.per_pu * (max(under, 0.0) - max(over, 0.0)), -limit), limit), True
 
     def _set_points(self, now_s: float) -> list[Message]:
-        ratio = self.ratio.value
-        changed = abs(ratio - self.sent_ratio) > 0.025 or (ratio == 0.0) != (self.sent_ratio == 0.0)
-        if not changed and (ratio == 0.0 or now_s - self.sent_s < self.ttl_s / 2):
+        total = self.ratio.value * float(self.q_max_mvar.sum())
+        over, under = self.volts.highest_pu > self.high_pu, self.volts.lowest_pu < self.low_pu
+        if (over and total > 0) or (under and total < 0):
+            total = 0.0  # what helps the neighbour would push the own voltages over the other limit
+        if total == 0 == self.wished:
             return []
-        self.sent_ratio, self.sent_s = ratio, now_s
-        # At rest the last set-point is replaced by one that expires soon: back to the own law. One or two rounds
-        # would be over before the devices take orders at their next step.
-        ttl_s = self.ttl_s if ratio else 5 * self.round_s
-        return self.fleet.orders(self.site, DUTY, ttl_s, "q_set_mvar", ratio * self.q_max_mvar)
+        # At rest the set-points are taken back: the devices' own law holds again.
+        self.book.wish(DUTY, filled(self.q_max_mvar, total) if total else None)
+        self.wished = total
+        return self.book.letters(DUTY, now_s, self.ttl_s)
+
+
+def reactive_book(site: Site, area: Area) -> OrderBook:
+    """Return the book of the reactive power of all inverters of an area, for all duties that move it."""
+    return OrderBook(site, area.fleet(*SOURCES), "q_set_mvar", dead_share=0.1, dead_mw=0.02)
+
+
+def at_medium_voltage(area: Area, book: OrderBook) -> Floats:
+    """Return what each inverter of `book` gives at most [Mvar], 0 for those in low-voltage grids."""
+    medium = area.feeder.grid.vn_kv[book.fleet.node] > LOW_VOLTAGE_KV
+    return np.where(medium, book.fleet.q_max_mvar, 0.0)

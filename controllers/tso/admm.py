@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +24,28 @@ class Talk:
     agreement: Agreement
     side: TransmissionSide
     wish: NDArray[np.float64]
+    deviation_pu: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where the last negotiation ended: when it was opened, on what deviation of the voltage, and on what terms."""
+
+    since_s: float
+    deviation_pu: float
+    z: NDArray[np.float64]
+    multiplier: NDArray[np.float64]
 
 
 class AdmmTso:
     """Opens a negotiation with every interface whose voltage is off its wish, and sees it through.
 
-    A round is one letter each way; both sides stop in the same round (see `admm.Agreement`). A letter that
-    is lost ends the negotiation; the next cycle opens another.
+    A round is one letter each way; both sides stop in the same round (see `admm.Agreement`), at the latest after
+    `rounds`: the distribution side then delivers its last wish, which lies within its means, and the next
+    negotiation goes on from there. A letter that is lost ends the negotiation; the next cycle opens another.
+    An interface is talked to once a settled quarter-hour, and then only where its voltage has moved by more
+    than the tolerance since, or where what was agreed runs out; a voltage that has moved by thrice as much
+    does not wait for the next quarter-hour.
 
     Settings
     --------
@@ -38,9 +54,15 @@ class AdmmTso:
     u_step_s : float
         (900)
     cycle_s : float
-        (300)
+        (180)
     tolerance_pu : float
         Deviation below which no negotiation is opened (0.002).
+    slot_s : float
+        What is settled at once (900).
+    renew_s : float
+        Longest time that an agreement is relied on (1800).
+    rounds : int
+        Most rounds of one negotiation (24).
     short_circuit_mva : float or mapping of interface to float
         The rise of U with Q is its inverse: of the transmission bus where one interface moves alone, less
         where neighbouring ones move with it, as they do (3500).
@@ -48,7 +70,8 @@ class AdmmTso:
         Worth of the voltage against that of the reactive power that it takes, as the slope of
         Q = k_p (U_set - U); 0 has the voltage at any price (0).
     rho : float
-        (1.0)
+        Of the agreement; near the geometric mean of both sides' curvatures it takes the fewest rounds, so by
+        default the root of the own one.
     """
 
     urgent = frozenset({"admm"})
@@ -58,9 +81,11 @@ class AdmmTso:
         s = site.settings
         self.interfaces = {i.name: i for i in site.grid.interfaces}
         self.wishes = Schedule(s.get("u_set_pu"), float(s.get("u_step_s", 900.0)), 1.0)
-        self.cycle_s = float(s.get("cycle_s", 300.0))
+        self.cycle_s = float(s.get("cycle_s", 180.0))
         self.tolerance_pu = float(s.get("tolerance_pu", 0.002))
-        self.rho = float(s.get("rho", 1.0))
+        self.slot_s, self.renew_s = float(s.get("slot_s", 900.0)), float(s.get("renew_s", 1800.0))
+        self.rounds = int(s.get("rounds", 24))
+        self.rho = float(s.get("rho", 0.0))
         self.k_p = float(s.get("k_p_mvar_per_pu", 0.0))
         strength = s.get("short_circuit_mva", 3500.0)
         known = strength if isinstance(strength, Mapping) else {}
@@ -69,6 +94,7 @@ class AdmmTso:
         self.measured: dict[str, NDArray[np.float64]] = {}
         self.talks: dict[str, Talk] = {}
         self.agreed: dict[str, NDArray[np.float64]] = {}
+        self.settled: dict[str, Settled] = {}
         self.next_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
@@ -87,25 +113,41 @@ class AdmmTso:
             self.talks = {}
             for name, measured in self.measured.items():
                 wish = self.wishes.at(name, now_s)
-                # An interface that supports the voltage is talked to again, or its support would run out.
-                if abs(measured[2] - wish) > self.tolerance_pu or name in self.agreed:
+                if self._due(name, float(measured[2]), wish, now_s):
                     out.append(self._open(name, measured, wish, now_s))
         return out
 
+    def _due(self, name: str, v_pu: float, wish: float, now_s: float) -> bool:
+        """Tell whether there is something to negotiate: a deviation, or an agreement that is old or overtaken."""
+        last = self.settled.get(name)
+        if last is None:
+            return abs(v_pu - wish) > self.tolerance_pu or name in self.agreed
+        moved, age_s = abs((v_pu - wish) - last.deviation_pu), now_s - last.since_s
+        if moved > 3 * self.tolerance_pu or (moved > self.tolerance_pu and age_s >= self.slot_s):
+            return True
+        # An interface that supports the voltage is talked to again, or its support would run out.
+        return age_s >= self.renew_s
+
     def _open(self, name: str, measured: NDArray[np.float64], u_set_pu: float, now_s: float) -> Message:
-        agreement = Agreement(measured.copy(), self.rho)
+        last = self.settled.get(name)
+        start = measured.copy()
+        multiplier = np.zeros(3)
+        if last is not None:
+            start[1], multiplier = last.z[1], last.multiplier
+            start[2] += self.rise[name] * (start[1] - measured[1])
         if self.k_p:
             k_pu = self.k_p / self.interfaces[name].sn_mva
             side = TransmissionSide.with_droop(measured, u_set_pu, self.rise[name], k_pu)
         else:
             side = TransmissionSide(measured, u_set_pu, self.rise[name])
-        talk = self.talks[name] = Talk(now_s, agreement, side, side.wish(agreement))
-        return self._letter(name, talk)
+        agreement = Agreement(start, self.rho or side.curvature**0.5, multiplier.copy())
+        talk = self.talks[name] = Talk(now_s, agreement, side, side.wish(agreement), float(measured[2] - u_set_pu))
+        return self._letter(name, talk, multiplier=multiplier, rounds=self.rounds)
 
-    def _letter(self, name: str, talk: Talk) -> Message:
+    def _letter(self, name: str, talk: Talk, **more: Any) -> Message:
         values = {"session": talk.session, "round": talk.agreement.rounds + 1, "x": talk.wish,
-                  "z": talk.agreement.z, "rho": self.rho}
-        return Message(self.site.name, name, "admm", values, size_bytes=40 + 9 * 8)
+                  "z": talk.agreement.z, "rho": talk.agreement.rho, **more}
+        return Message(self.site.name, name, "admm", values, size_bytes=40 + (9 + 2 * len(more)) * 8)
 
     def _answer(self, message: Message) -> list[Message]:
         talk = self.talks[message.sender]
@@ -114,8 +156,11 @@ class AdmmTso:
         if not fits or int(number(values["round"])) != talk.agreement.rounds + 1:
             return []
         talk.agreement.advance(talk.wish, np.asarray(values["x"], dtype=float))
-        if talk.agreement.reached:
-            self.agreed[message.sender] = talk.agreement.z
+        reached = talk.agreement
+        if reached.reached or reached.rounds >= self.rounds:
+            if reached.reached:
+                self.agreed[message.sender] = reached.z
+            self.settled[message.sender] = Settled(talk.session, talk.deviation_pu, reached.z, reached.multiplier)
             del self.talks[message.sender]
             return []
         talk.wish = talk.side.wish(talk.agreement)

@@ -29,6 +29,8 @@ class Afrr:
         Change of an order below which none is sent (1).
     cells_held_by_dso : sequence of int
         Numbers of cells that balance themselves (none).
+    held_spans_s : sequence of (float, float)
+        When they do, from and until [s] (at any time).
     ttl_s : float
         Life of an order; renewed at half of it (900).
     """
@@ -40,10 +42,12 @@ class Afrr:
         s = site.settings
         self.k_p, self.t_i_s = float(s.get("k_p", 0.1)), float(s.get("t_i_s", 120.0))
         self.deadband_mw, self.ttl_s = float(s.get("deadband_mw", 1.0)), float(s.get("ttl_s", 900.0))
-        released = {int(c) for c in s.get("cells_held_by_dso", ())}
+        self.released = {int(c) for c in s.get("cells_held_by_dso", ())}
+        self.spans_s = tuple((float(a), float(b)) for a, b in s.get("held_spans_s", ((0.0, math.inf),)))
         belief = site.grid
         self.f_nominal_hz = belief.f_nominal_hz
-        self.cells = [c for c in belief.cells if c.cell not in released]
+        always = self.spans_s == ((0.0, math.inf),)
+        self.cells = [c for c in belief.cells if not (always and c.cell in self.released)]
         self.stations = {c.cell: [g for g in belief.generators if g.cell == c.cell] for c in self.cells}
         self.reserve_mw = {cell: sum(g.reserve_mw for g in those) for cell, those in self.stations.items()}
         order = [c.cell for c in belief.cells]
@@ -65,9 +69,13 @@ class Afrr:
         self.tie_s = at_s
         f_hz, p_tie, p_sched = (np.ravel(newest.values[k]) for k in ("f_hz", "p_tie_mw", "p_sched_mw"))
         out: list[Message] = []
+        away = self.released if any(start <= now_s < end for start, end in self.spans_s) else set()
         for cell in self.cells:
             k = self.place[cell.cell]
             if k >= len(p_tie):
+                continue
+            if cell.cell in away:  # the last order runs out by itself; after a handover back it begins anew
+                self.integral_mw[cell.cell] = self.order_mw[cell.cell] = self.sent_mw[cell.cell] = 0.0
                 continue
             error = float(p_tie[k] - p_sched[k]) + cell.bias_mw_per_hz * (float(f_hz[k]) - self.f_nominal_hz)
             out += self._control(cell.cell, error, dt_s, now_s)

@@ -144,7 +144,8 @@ class Physics:
                 assert {self.feeder.gateways[n] for n in nodes} == {message.receiver}
                 # An infinite value takes a set-point back; here a device without one gives nothing of its own.
                 told = np.asarray(values[name], float)
-                field[rows] = np.where(np.isfinite(told), told, 0.0) if name == "p_set_mw" else told
+                free = self.feeder.devices.p_rated_mw[rows] if name == "p_max_mw" else 0.0
+                field[rows] = np.where(np.isfinite(told), told, free)
         if "line" not in values:
             return []
         assert message.receiver == self.feeder.name
@@ -192,7 +193,7 @@ class Town:
         for k, name in enumerate(names):
             area = small_feeder().agents.index(name) if name in small_feeder().agents else -1
             site = Site(name, table.roles[name], table.duties_of(table.roles[name]), small_belief(area), (),
-                        period_ms, np.random.default_rng(k), dict(settings or {}))
+                        period_ms, np.random.default_rng(k), {**(settings or {}), "shared": {}})
             self.sites[name] = site
             for cls in classes[name] if isinstance(classes, dict) else classes:
                 controller = cls(site)

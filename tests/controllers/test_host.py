@@ -155,6 +155,25 @@ def test_mail_that_waits_survives_a_restart():
     assert second.seen == first.seen == [(0.0, []), (60.0, ["primary"])]
 
 
+def test_what_two_controllers_of_a_place_share_is_one_thing_after_a_restart():
+    def pair():
+        one, other = Diary(site()), Diary(site())
+        one.book = other.book = {"told": 1}
+        return one, other
+
+    first, second = pair(), pair()
+    a, b = host(*first), host(*second)
+    a.step(0, {})
+    first[0].book["told"] = 2
+    kept = a.get_state()
+    first[0].book["told"] = 3
+    for _ in range(2):  # a state can be restored more than once
+        b.set_state(kept)
+        assert second[0].book is second[1].book
+        assert second[0].book == {"told": 2}
+        second[0].book["told"] = 4
+
+
 def test_a_kept_state_does_not_move_on_with_the_run():
     diary = Diary(site())
     h = host(diary)
@@ -169,3 +188,36 @@ def test_summary_of_what_a_command_moves():
     assert summary({"line": np.array([4]), "closed": np.array([True])}) == ("closed", 1.0, 1)
     assert summary({"p_delta_mw": 12.0}) == ("p_delta_mw", 12.0, 1)
     assert summary({}) == ("", 0.0, 0)
+
+
+def test_who_is_put_off_is_left_alone_until_then_and_urgent_mail_may_bring_the_turn_forward():
+    lazy = Diary(site())
+    lazy.due_s = 600.0
+    other = Diary(site(AGENT, "agent", 300_000))
+    h = host(lazy, other)
+    assert h.step(0, {}).next_ms == 300_000
+    lazy.due_s = 180.0
+    step = h.step(90_000, deliver(mail("fault", 90_000.0)))
+    assert step.next_ms == 180_000
+    lazy.due_s = 900.0
+    assert h.step(180_000, {}).next_ms == 300_000
+    assert h.step(300_000, {}).next_ms == 600_000, "the turn at 600 s was moved to 180 s, and then to 900 s"
+    h.step(600_000, {})
+    assert [t for t, _ in lazy.seen] == [0.0, 90.0, 180.0]
+    assert [t for t, _ in other.seen] == [0.0, 300.0, 600.0]
+
+
+def test_a_turn_that_was_put_off_survives_a_restart():
+    a, b = Diary(site()), Diary(site())
+    a.due_s = b.due_s = 300.0
+    first, second = host(a), host(b)
+    first.step(0, {})
+    second.set_state(first.get_state())
+    assert second.step(60_000, {}).next_ms == 300_000
+    assert [t for t, _ in b.seen] == [0.0]
+
+
+@pytest.mark.parametrize("value", [np.full(3, 1e300), np.ones((1, 2)), np.array([1e200 + 1j]), np.array([], float)])
+def test_large_or_many_numbers_are_numbers(value):
+    message, = host(Diary(site(), [Message(DMS, "tso", "goal", {"v": value})])).step(0, {}).outputs["outbox"]
+    assert message.values["v"] is value

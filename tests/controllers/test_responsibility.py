@@ -4,7 +4,15 @@ import itertools
 
 import pytest
 
-from controllers.responsibility import ARCHITECTURES, DEGENERATE, FROM_STAGE, STAGES, Responsibility
+from controllers.responsibility import (
+    ALWAYS_MS,
+    ARCHITECTURES,
+    DEGENERATE,
+    FROM_STAGE,
+    STAGES,
+    Handover,
+    Responsibility,
+)
 
 DSO_FROM = {
     "observe": 1, "contain_frequency": 1, "manage_congestion": 2, "control_voltage": 2, "restore_supply": 2,
@@ -114,3 +122,39 @@ def test_a_table_of_ones_own_is_obeyed():
 def test_degenerate_pairings_exist():
     assert all(a in ARCHITECTURES and s in STAGES for a, s in DEGENERATE)
     assert {("local", 4), ("local", 3), ("centralized", 1)} <= set(DEGENERATE)
+
+
+HANDED = (Handover(3_600_000, "support_tso_voltage", True), Handover(7_200_000, "support_tso_voltage", False))
+
+
+def test_a_duty_changes_hands_at_its_time_and_back():
+    rules = Responsibility("centralized", 2, ROLES, handovers=HANDED[::-1])
+    duty, act = "support_tso_voltage", ("dso_1.dms", "support_tso_voltage", "dso_1.f03.s4")
+    assert [rules.held(duty, t) for t in (0, 3_599_999, 3_600_000, 7_199_999, 7_200_000)] == [
+        False, False, True, True, False
+    ]
+    assert rules.held_spans_ms(duty) == ((3_600_000, 7_200_000),)
+    for _ in range(2):  # the second time from what is known already
+        assert rules.authorize(*act, 3_599_999) == "support_tso_voltage at stage 2 is held by tso, not by dms"
+        assert rules.authorize(*act, 3_600_000) is None
+        assert rules.authorize(*act, 9_000_000) == (
+            "support_tso_voltage at stage 2 is held by tso since 120 min, not by dms"
+        )
+        assert rules.authorize("tso", duty, "gen.G1", 0) is None
+        assert "is held by device, dms since 60 min, not by tso" in rules.authorize("tso", duty, "gen.G1", 3_600_000)
+    assert "support_tso_voltage" in rules.duties_of("dms")
+    assert "support_tso_voltage" in rules.duties_of("tso")
+
+
+def test_what_is_not_handed_over_stays():
+    rules = Responsibility("centralized", 2, ROLES, handovers=HANDED)
+    assert not rules.ever_held("balance_cell")
+    assert rules.held_spans_ms("control_voltage") == ((0, ALWAYS_MS),)
+    assert not rules.changes_hands("control_voltage")
+
+
+def test_a_duty_that_the_stage_gives_can_be_handed_back():
+    rules = Responsibility("distributed", 4, ROLES, handovers=(Handover(60_000, "balance_cell", False),))
+    assert rules.held_spans_ms("balance_cell") == ((0, 60_000),)
+    assert rules.holders("balance_cell", 60_000) == {"tso"}
+    assert rules.holders("balance_cell", 0) == {"device", "agent"}

@@ -24,12 +24,15 @@ class Cells:
         self.town = town(classes, sites=names, roles=dict.fromkeys(names, "agent"), **kwargs)
         self.imbalance, self.capacity, self.with_areas = imbalance, capacity, with_areas
         self.given = dict.fromkeys((*CELL_1, *CELL_2), 0.0)
+        self.parts = {}
         self.ties = []
 
     def minute(self, now_ms):
         for _, m in self.town.mail:
-            if m.topic == "share/p" and m.sender in self.given:
-                self.given[m.sender] = float(m.values["amount"])
+            if m.topic in ("share/p", "share/cut") and m.sender in self.given:
+                self.parts[m.sender, m.topic] = float(m.values["amount"])
+        for name in self.given:
+            self.given[name] = self.parts.get((name, "share/p"), 0.0) - self.parts.get((name, "share/cut"), 0.0)
         mail = []
         if self.with_areas and self.town.physics is not None:
             world = self.town.physics
@@ -84,7 +87,7 @@ def test_an_agent_without_measurements_is_carried_along(town):
 
 def test_opposite_imbalances_are_netted_and_nothing_is_activated_for_long(town):
     size = {0: 80.0, 1: -60.0}
-    cells = Cells(town, lambda cell, now_ms: size[cell])
+    cells = Cells(town, lambda cell, now_ms: size[cell], settings={"net_from": 0.0})
     cells.run(12)
     agents = {c.site.name: c for c in cells.town.of(CellAgents)}
     a, b = agents["dso_1.i4"], agents["dso_2.i15"]
@@ -97,7 +100,7 @@ def test_opposite_imbalances_are_netted_and_nothing_is_activated_for_long(town):
 
 
 def test_equal_imbalances_are_not_netted(town):
-    cells = Cells(town, lambda cell, now_ms: 80.0)
+    cells = Cells(town, lambda cell, now_ms: 80.0, settings={"net_from": 0.0})
     cells.run(15)
     assert all(c.shift_mw == 0 for c in cells.town.of(CellAgents))
     assert [m for _, m in cells.town.mail if m.topic == "net/request"]
@@ -105,7 +108,7 @@ def test_equal_imbalances_are_not_netted(town):
 
 def test_tie_capacity_limits_a_deal(town):
     size = {0: -250.0, 1: 250.0}  # cell 1 has too much and already exports 100 of 300 MW
-    cells = Cells(town, lambda cell, now_ms: size[cell])
+    cells = Cells(town, lambda cell, now_ms: size[cell], settings={"net_from": 0.0})
     cells.run(14)
     shift = next(c.shift_mw for c in cells.town.of(CellAgents) if c.site.name == "dso_1.i4")
     assert 0 < shift <= 200.0 + 1e-6
@@ -113,7 +116,7 @@ def test_tie_capacity_limits_a_deal(town):
 
 def test_deals_end_together(town):
     size = {0: 80.0, 1: -80.0}
-    cells = Cells(town, lambda cell, now_ms: size[cell] if now_ms < 600_000 else 0.0)
+    cells = Cells(town, lambda cell, now_ms: size[cell] if now_ms < 600_000 else 0.0, settings={"net_from": 0.0})
     cells.run(60)
     assert all(c.shift_mw == 0 for c in cells.town.of(CellAgents))
     assert all(not c.ledger.sales and not c.ledger.purchases for c in cells.town.of(CellAgents))
@@ -146,7 +149,7 @@ def test_an_empty_storage_is_no_capacity(town, physics):
     cells.run(70)
     # half of 1 MWh each at 0.5 MW lasts 48 minutes down to a tenth
     for c in cells.town.of(ShareActive):
-        assert c.tree.own[0] == pytest.approx(c.ev_mw)
+        assert c.tree.own[0] == pytest.approx(c.reserve.ev_mw.sum())
 
 
 def test_one_battery_after_the_other_is_taken_and_given_back():
@@ -156,24 +159,25 @@ def test_one_battery_after_the_other_is_taken_and_given_back():
              np.random.default_rng(1))
         for k, name in enumerate(feeder.agents)
     ]
-    share = next(s for s in map(ShareActive, sites) if len(s.storage) >= 2)
+    share = next(s for s in map(ShareActive, sites) if len(s.reserve.rated_mw) >= 2)
     share.decide(0.0, [])
-    first, second = share.storage.device[:2].tolist()
-    rated = share.storage.p_rated_mw
+    fleet = share.reserve.storage.fleet
+    first, second = fleet.device[:2].tolist()
+    rated = fleet.p_rated_mw
 
     def told(amount, now_s):
-        asked = share.tree.total[0 if amount >= 0 else 1] / share.tree.own[0 if amount >= 0 else 1] * amount
+        side = 0 if amount >= 0 else 1
+        asked = share.tree.total[side] / share.tree.own[side] * amount
         mail = Message(share.tree.parent, share.site.name, "share/p", {"amount": asked}, sent_ms=int(now_s * 1000))
         orders = [m.values for m in share.decide(now_s, [mail]) if "p_set_mw" in m.values]
         return {int(d): float(v) for m in orders for d, v in zip(m["device"], m["p_set_mw"], strict=True)}
 
     up = told(float(rated[0]), 60.0)
-    assert up[first] == pytest.approx(rated[0]), "at its full power"
-    assert all(np.isinf(v) for d, v in up.items() if d != first), "the rest as they planned"
+    assert up == {first: pytest.approx(rated[0])}, "at its full power, and nothing is said to the rest"
     down = told(-float(rated[:2].sum()), 120.0)
     assert [down[first], down[second]] == pytest.approx(-rated[:2])
-    whole = share.storage.energy_mwh[0]
-    assert share.energy_mwh[0] == pytest.approx(0.5 * whole - rated[0] / 60), "a minute of discharge"
+    whole = fleet.energy_mwh[0]
+    assert share.reserve.energy_mwh[0] == pytest.approx(0.5 * whole - rated[0] / 60), "a minute of discharge"
     ended = told(0.0, 180.0)
-    assert {first, second} <= set(ended)
+    assert {first, second} == set(ended)
     assert all(np.isinf(v) for v in ended.values()), "given back to their own plans"

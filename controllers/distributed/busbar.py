@@ -1,0 +1,165 @@
+"""The voltage at the busbars: what the leading agent tells the tap changers' regulators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from controllers.contract import Site, command
+from controllers.distributed.area import Area, number
+from controllers.distributed.extremes import Extremes
+from controllers.distributed.paths import fed_by, source_transformers
+from sims.core.message import Message
+
+Floats = NDArray[np.float64]
+
+NOBODY_LOW, NOBODY_HIGH = 9.0, 0.0
+"""Lowest and highest voltage behind a transformer of which nobody has told [pu]."""
+
+
+class Span:
+    """The lowest and highest voltage behind each HV/MV transformer, gathered up the tree of areas.
+
+    An agent knows its own area's and what its children told of everything below them. Both travel with the
+    letters of a call; at rest they are told where they have moved by more than `NEWS_PU`, and after `BEAT_S`.
+    A child's word holds for two such beats.
+    """
+
+    NEWS_PU, BEAT_S = 0.006, 3600.0
+
+    def __init__(self, area: Area) -> None:
+        grid = area.feeder.grid
+        self.fed = fed_by(grid)
+        self.count = len(source_transformers(grid))
+        self.area = area
+        self.mine = int(self.fed[area.own_node])
+        self.busbar_pu = [math.nan] * self.count
+        self.offset_pu: dict[tuple[str, int], float] = {}
+        self.told: dict[str, tuple[Floats, Floats, float]] = {}
+        self.said = np.zeros(2 * self.count)
+        self.said_s = -math.inf
+
+    def primary(self, message: Message) -> None:
+        """Take the busbar voltages."""
+        self.busbar_pu = np.ravel(message.values["v_pu"]).tolist()
+
+    def frame(self, message: Message) -> None:
+        """Take a frame of the leading agent's own area, as a difference to the busbar that feeds it."""
+        node, v_pu = int(number(message.values.get("node", -1))), number(message.values["v_pu"])
+        fed = int(self.fed[node]) if node >= 0 else -1
+        if self.area.leads and 0 <= fed < len(self.busbar_pu) and v_pu > Extremes.DARK_PU:
+            self.offset_pu[message.sender, node] = v_pu - self.busbar_pu[fed]
+
+    def hear(self, message: Message, now_s: float) -> None:
+        """Take what a child knows of everything below it."""
+        if message.sender in self.area.children and "low" in message.values:
+            low, high = (np.asarray(message.values[key], dtype=float) for key in ("low", "high"))
+            self.told[message.sender] = low, high, now_s
+
+    def known(self, volts: Extremes, now_s: float) -> tuple[Floats, Floats]:
+        """Return lowest and highest voltage of the own area and below it [transformer] [pu]."""
+        low, high = np.full(self.count, NOBODY_LOW), np.full(self.count, NOBODY_HIGH)
+        if self.area.leads:
+            for k, v_pu in enumerate(self.busbar_pu[: self.count]):
+                if v_pu > Extremes.DARK_PU:
+                    low[k] = high[k] = v_pu
+            for (_, node), offset in self.offset_pu.items():
+                k = int(self.fed[node])
+                v_pu = self.busbar_pu[k] + offset
+                if self.busbar_pu[k] > Extremes.DARK_PU and v_pu == v_pu:
+                    low[k], high[k] = min(low[k], v_pu), max(high[k], v_pu)
+        elif self.mine >= 0 and not volts.dark:
+            low[self.mine], high[self.mine] = volts.lowest_pu, volts.highest_pu
+        for below, above, heard_s in self.told.values():
+            if now_s - heard_s <= 2.1 * self.BEAT_S:
+                low, high = np.minimum(low, below), np.maximum(high, above)
+        return low, high
+
+    def letter(self, volts: Extremes, now_s: float) -> dict[str, Any]:
+        """Return what the parent is told."""
+        low, high = self.known(volts, now_s)
+        self.said, self.said_s = np.concatenate((low, high)), now_s
+        return {"low": low, "high": high}
+
+    def news(self, volts: Extremes, now_s: float) -> bool:
+        """Tell whether the parent's picture is no longer true."""
+        if volts.dark:
+            return False
+        moved = float(np.abs(np.concatenate(self.known(volts, now_s)) - self.said).max(initial=0.0))
+        return moved > self.NEWS_PU or now_s - self.said_s >= self.BEAT_S
+
+
+class Busbars:
+    """Raises or lowers the set-points of the regulators where that brings voltages back without harm.
+
+    A busbar is moved by whole tap steps, by as many as the worst voltage behind it asks for and the best one
+    bears: nobody is brought to the other limit. Between two moves of one busbar lie `HOLD_S`, so that the
+    taps have moved and the voltages behind them have been told. Once there is room for it, and `REST_S` after
+    the last move, a busbar returns by a step towards the set-point it had: at a voltage raised for nothing
+    inverters give less reactive power, and the transformer carries it.
+    """
+
+    HOLD_S, REST_S, MOST_STEPS = 300.0, 900.0, 2
+
+    def __init__(self, site: Site, area: Area, duty: str) -> None:
+        self.site, self.area, self.duty = site, area, duty
+        grid = area.feeder.grid
+        rows = source_transformers(grid)
+        self.trafo = grid.branch_element[rows]
+        tables = {t.element: t for t in grid.taps if t.kind == "trafo"}
+        self.step_pu = [
+            tables[int(t)].step_percent / 100 if int(t) in tables and len(tables[int(t)].positions) > 1 else 0.0
+            for t in self.trafo
+        ]
+        self.moved_s = [-math.inf] * len(rows)
+        self.set_pu = [math.nan] * len(rows)
+        self.home_pu = [math.nan] * len(rows)
+
+    def primary(self, values: Mapping[str, Any]) -> None:
+        """Take the set-points in force."""
+        self.set_pu = np.ravel(values["v_set_pu"]).tolist()
+        for k, v_pu in enumerate(self.set_pu[: len(self.home_pu)]):
+            if math.isnan(self.home_pu[k]):
+                self.home_pu[k] = v_pu
+
+    def orders(self, low: Floats, high: Floats, low_pu: float, high_pu: float, now_s: float) -> list[Message]:
+        """Return the orders that bring voltages from `low` to `high` [transformer] inside the limits given."""
+        moved, target = [], []
+        for k, step in enumerate(self.step_pu[: len(self.set_pu)]):
+            rested_s = now_s - self.moved_s[k]
+            if not step or rested_s < self.HOLD_S or not low[k] <= high[k]:
+                continue
+            steps = wanted(float(low[k]), float(high[k]), low_pu, high_pu, step, self.MOST_STEPS)
+            if not steps and rested_s >= self.REST_S:
+                steps = self._back(k, float(low[k]) - low_pu, high_pu - float(high[k]))
+            wish = min(max(self.set_pu[k] + steps * step, low_pu), high_pu)
+            if steps and abs(wish - self.set_pu[k]) > step / 2:
+                self.moved_s[k] = now_s
+                moved.append(int(self.trafo[k]))
+                target.append(wish)
+        if not moved:
+            return []
+        values = {"trafo": np.array(moved, dtype=np.int64), "v_set_pu": np.array(target)}
+        return [command(self.site, self.area.feeder.name, self.duty, 900.0, **values)]
+
+
+    def _back(self, k: int, down_pu: float, up_pu: float) -> int:
+        """Return the step towards the set-point of the beginning, 0 where there is no room for it."""
+        step, away = self.step_pu[k], self.set_pu[k] - self.home_pu[k]
+        needed = step + Span.NEWS_PU
+        if away > step / 2:
+            return -1 if down_pu > needed else 0
+        return 1 if away < -step / 2 and up_pu > needed else 0
+
+
+def wanted(low: float, high: float, low_pu: float, high_pu: float, step: float, most: int) -> int:
+    """Return by how many steps to raise (+) or lower (-) voltages from `low` to `high`, 0 where it would harm."""
+    if low < low_pu:
+        return max(min(math.ceil((low_pu - low) / step - 1e-9), math.floor((high_pu - high) / step + 1e-9), most), 0)
+    if high > high_pu:
+        return -max(min(math.ceil((high - high_pu) / step - 1e-9), math.floor((low - low_pu) / step + 1e-9), most), 0)
+    return 0

@@ -1,0 +1,119 @@
+"""Relief of transformers that import too much: the areas of a feeder discharge and let charging wait."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from controllers.contract import Site
+from controllers.distributed.area import Area
+from controllers.distributed.book import shared
+from controllers.distributed.paths import transformer_mva
+from controllers.distributed.reserve import reserve_of
+from controllers.distributed.sharing import ShareTree
+from sims.core.message import Message
+
+DUTY = "manage_congestion"
+
+
+class RelieveImport:
+    """Answers import overload, which no curtailment helps, with the reserve of the feeder's areas.
+
+    The leading agent sees its transformers' loading each minute. What is beyond `target_percent` is added to
+    the amount it asks of the areas, what is below is taken off slowly, and the tree of areas shares it out among
+    what stands behind that transformer.
+    The amount stays within what the areas have, so nothing winds up; it is taken off slowly, so that vehicles
+    that were held back do not all charge at once. What a vehicle must draw to be ready when it leaves, it draws,
+    whatever it is told.
+
+    Settings
+    --------
+    target_percent : float
+        Loading that is aimed at while relief is given, as a share of the limit (97).
+    gain : float
+        Part of the deviation corrected per round (0.35; the answer shows two rounds later, and the loop is
+        stable below 0.62, see `consensus.integrator_bound`).
+    release : float
+        Part of the room taken off per round once there is some (0.1).
+    step : float
+        Of `sharing.stepped` (0.25).
+    """
+
+    LOOK_S = 900.0
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.area: Area = shared(site, "area", lambda: Area(site))
+        s = site.settings
+        self.limit = site.grid.loading_max_percent
+        self.target = float(s.get("target_percent", 97.0)) / 100 * self.limit
+        self.gain, self.release = float(s.get("gain", 0.35)), float(s.get("release", 0.1))
+        self.reserve = reserve_of(site, self.area)
+        self.trafo_mva = transformer_mva(self.area.feeder.grid).tolist()
+        step, orders = float(s.get("step", 0.25)), self.reserve.orders
+        self.trees = [
+            ShareTree(self.area, f"relief{k}", orders=orders, step=step, above=site.name)
+            for k in range(len(self.trafo_mva))
+        ]
+        self.by_topic = {t: tree for tree in self.trees for t in (tree.capacity_topic, tree.share_topic)}
+        self.urgent = frozenset(self.by_topic)
+        self.reads = frozenset({"primary", "secondary"} if self.area.leads else {"secondary"})
+        self.given = [0.0] * len(self.trees)
+        self.due_s = self.look_s = 0.0
+
+    def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
+        """Take the loading; adjust, share out, deliver."""
+        primary = None
+        act = now_s >= self.look_s
+        for message in inbox:
+            topic = message.topic
+            if topic == "primary":
+                primary = message
+            elif topic == "secondary":
+                self.reserve.frame(message.values)
+            elif topic in self.by_topic and topic.startswith("capacity/"):
+                self.by_topic[topic].hear(message)
+                self.look_s = min(self.look_s, now_s + 1.0)
+            elif topic in self.by_topic:
+                act = self.by_topic[topic].take(message) or act
+        if primary is not None and self.area.leads:
+            act = self._adjust(primary) or act
+        if act:
+            self.look_s = now_s + self.LOOK_S
+        # The leading agent looks at its transformers each round, the others when something is due.
+        self.due_s = now_s if self.area.leads else self.look_s
+        if not act:
+            return []
+        self.reserve.count(now_s)
+        out: list[Message] = []
+        for k, tree in enumerate(self.trees):
+            tree.own = np.array([self.reserve.relief_capacity_mw(k)])
+            out += [] if self.area.leads else tree.announce(self.site.name, now_s)
+            own, letters = tree.split(self.site.name, now_s)
+            out += letters + self._deliver(k, own, now_s)
+        return out
+
+    def _adjust(self, primary: Message) -> bool:
+        """Move what is asked behind each transformer after this measurement; tell whether anything moved."""
+        values, moved = primary.values, False
+        columns = np.ravel(values["p_mw"]).tolist(), np.ravel(values["loading_percent"]).tolist()
+        for p_mw, percent, mva, tree in zip(*columns, self.trafo_mva, self.trees, strict=False):
+            over = ((percent if p_mw > 0 else 0.0) - self.target) / 100 * mva
+            if tree.amount == 0.0 and over <= (self.limit - self.target) / 100 * mva:
+                continue
+            amount = tree.amount + (self.gain if over > 0 else self.release) * over
+            # Below a thousandth of the transformer nothing is left to ask for.
+            amount = 0.0 if amount < 1e-3 * mva else min(amount, float(tree.total[0]))
+            moved = moved or amount != tree.amount
+            tree.amount = amount
+        return moved
+
+    def _deliver(self, trafo: int, amount: float, now_s: float) -> list[Message]:
+        given = self.given[trafo]
+        moved = abs(amount - given) > 0.02 * max(float(self.trees[trafo].own[0]), 1e-9)
+        ended = (amount == 0.0) != (given == 0.0)
+        if amount == given == 0.0 or not (moved or ended or now_s >= self.reserve.due_s):
+            return []
+        self.given[trafo] = amount
+        return self.reserve.relieve(DUTY, trafo, amount, now_s)
