@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controllers.host import ControllerHost
-from controllers.responsibility import Responsibility
+from controllers.responsibility import Handover, Responsibility
 from results.estimates import Assessor
 from results.recorder import Recorder
 from results.writer import RunWriter
@@ -16,10 +16,12 @@ from scenarios import recording
 from scenarios.beliefs import Beliefs, beliefs, cell_numbers
 from scenarios.devices import der_simulator, device_map
 from scenarios.ground import Ground, load_nodes
+from scenarios.inertia import refuse_too_much
 from scenarios.meters import meter_plans, transmission_plan
 from scenarios.network import Route, build, port_of
-from scenarios.schema_operation import GeneratorTrip, LineFault
+from scenarios.schema_operation import LineFault
 from scenarios.seats import roles, seats
+from scenarios.upsets import upsets
 from sims.comms.simulator import CommsSimulator
 from sims.core.harness import Harness
 from sims.der.simulator import DerSimulator
@@ -28,10 +30,12 @@ from sims.distribution.feeders import Feeder, Feeders
 from sims.distribution.metering import Metering
 from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr, TapData
-from sims.transmission.grid import tap_data
+from sims.transmission.grid import branch_elements, tap_data
+from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import Governors, QuasiSteady
-from sims.transmission.simulator import Plant, TransmissionSimulator, Trip, Wish
+from sims.transmission.simulator import TransmissionSimulator
 from sims.transmission.ties import Ties
+from sims.transmission.zoom import Machinery
 
 REPAIR_MS = 4 * 3_600_000
 """Until a faulted cable is repaired and may be closed again."""
@@ -45,11 +49,14 @@ class World:
     recorder: Recorder
     comms: CommsSimulator
     host: ControllerHost
+    transmission: TransmissionSimulator
 
 
 def responsibility_of(ground: Ground, architecture: str, stage: int) -> Responsibility:
-    """Return the table of a pairing, with everybody's role."""
-    return Responsibility(architecture, stage, roles(ground.places))
+    """Return the table of a pairing, with everybody's role and what changes hands."""
+    scenario = ground.scenario
+    handed = tuple(Handover(scenario.at_ms(t), t.duty, t.to == "dso") for t in scenario.handover)
+    return Responsibility(architecture, stage, roles(ground.places), handovers=handed)
 
 
 def assemble(
@@ -64,8 +71,11 @@ def assemble(
     step_ms = scenario.time.step_ms
     authorize = responsibility.authorize
     der = der_simulator(
-        scenario, ground.table, ground.series, responsibility, ground.cell_of_dso, step_ms=step_ms
+        scenario, ground.table, ground.series, responsibility, ground.cell_of_dso, step_ms=step_ms, stays=ground.stays,
+        f0_hz=ground.case.f0_hz,
+        place=np.array([f.entry.interface for f in places.feeders], np.int64)[ground.table.feeder],
     )
+    refuse_too_much(ground, der)
     dsos = {dso: _distribution(ground, dso, der, responsibility) for dso in places.dsos}
     told = beliefs(scenario, places, ground.table, ground.case, ground.plan)
     wishes = dict(zip((i.name for i in places.interfaces), ground.plan.v_interface_pu.tolist(), strict=True))
@@ -79,15 +89,17 @@ def assemble(
     comms = CommsSimulator(
         build(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
         boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
+        wakes=host.wakes, gather_ms=host.beat_ms,
     )
     recorder = Recorder(
         writer, recording.taps(places), step_ms=step_ms, hears=("actions",),
         assessor=Assessor(_nodes(ground, feeders)), progress=progress,
     )
+    transmission = _transmission(ground, told, responsibility)
     harness = Harness()
     harness.add("der", der)
     with harness.group():
-        harness.add("transmission", _transmission(ground, told, responsibility))
+        harness.add("transmission", transmission)
         for dso, sim in dsos.items():
             harness.add(dso, sim)
     harness.add("metering", metering)
@@ -95,7 +107,7 @@ def assemble(
     harness.add("control", host)
     harness.add("recorder", recorder)
     _connect(harness, ground, der, tuple(dsos))
-    return World(harness, recorder, comms, host)
+    return World(harness, recorder, comms, host, transmission)
 
 
 def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[str, ...]) -> None:
@@ -115,10 +127,12 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
         connect("comms", f"distribution_{dso}", dso, "commands")
         for port in ("bus", "line", "trafo", "feeder", "acts"):
             connect(dso, port, "recorder")
+    connect("transmission", "fast", "der", shifted=True)
+    connect("der", "fast_mw", "transmission")
     connect("transmission", "f_hz", "der", shifted=True, initial=np.full(len(ground.case.cells), ground.case.f0_hz))
     for port in ("interface", "cell"):
         connect("transmission", port, "metering")
-    for port in ("interface", "cell", "gen", "system", "acts"):
+    for port in ("interface", "cell", "gen", "system", "acts", "fine"):
         connect("transmission", port, "recorder")
     connect("metering", "frames", "comms", "outbox", shifted=True)
     connect("control", "outbox", "comms", shifted=True)
@@ -187,17 +201,18 @@ def _transmission(ground: Ground, told: Beliefs, responsibility: Responsibility)
         {dso: np.array([i.index for i in places.interfaces_of(dso)]) for dso in places.dsos},
         case.bus_cell[case.load_bus], np.array([c.bias_mw_per_hz for c in told.cells]),
     )
-    trips = [
-        Trip(scenario.at_ms(d), machines.names.index(d.generator))
-        for d in scenario.disturbances if isinstance(d, GeneratorTrip)
-    ]
     taps = tap_data(ground.transformers)
     wanted = np.array([t.v_set_pu for t in ground.transformers])
     start = np.rint((ground.plan.v_start_pu / wanted - 1) / (taps.step_percent / 100)).astype(np.int64)
     avr = Avr(taps, wanted, np.clip(start, taps.pos_min, taps.pos_max))
     return TransmissionSimulator(
-        system, Ties(case), ground.plan.schedule, plant, avr, ground.static.at, trips, responsibility.authorize,
-        scenario.time.step_ms, f_nominal_hz=case.f0_hz,
+        system, Ties(case), ground.plan.schedule, plant, avr, ground.static.at, upsets(scenario, case),
+        responsibility.authorize, scenario.time.step_ms, f_nominal_hz=case.f0_hz,
+        machinery=Machinery(
+            case, ground.transformers, np.array([ground.grid.node(bus) for bus in range(case.n_bus)], np.int64),
+            branch_elements(case, ground.levels_kv), scenario.transmission.frequency.coupling_ms,
+        ),
+        dynamic=scenario.transmission.frequency.model == "dynamic",
         wish=Wish(
             ground.plan.v_interface_pu, settings.k_p_mvar_per_pu,
             settings.band_share * np.array([i.p_max_mw for i in told.interfaces]),

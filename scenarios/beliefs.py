@@ -20,7 +20,7 @@ from scenarios.schema import Scenario
 from sims.der.fleet import DeviceTable
 from sims.transmission.case import MachineCase
 
-CONTROLLABLE = ("pv", "wind", "storage", "ev", "heatpump", "chp")
+CONTROLLABLE = ("pv", "wind", "storage", "ev", "heatpump", "chp", "flexible", "svc", "statcom", "capacitor")
 Q_SHARE = 0.33
 """Reactive power that inverters may be asked for, as a share of rated active power (VDE-AR-N 4110)."""
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scenarios import shipped
+from scenarios.crosscheck_devices import device_faults
 from scenarios.durations import format_duration
 from scenarios.reference import fault as reference_fault
-from scenarios.schema_operation import DEFAULT_LINKS, CommsOutage, LineFault, Record
-from sims.core.errors import nearest
+from scenarios.schema_operation import DEFAULT_LINKS, CommsOutage, LineFault, Record, Tampering
+from scenarios.upsets import upset_faults
+from sims.core.errors import ScenarioError, nearest
 
 if TYPE_CHECKING:
     from scenarios.schema import Feeder, Scenario
@@ -28,12 +30,16 @@ def faults(scenario: Scenario) -> list[Fault]:
         *_time(scenario),
         *_matrix(scenario),
         *_profiles(scenario),
+        *device_faults(scenario, _series(scenario)),
         *_transmission(scenario),
         *_dsos(scenario),
         *_links(scenario),
         *_disturbances(scenario),
+        *_overlaps(scenario),
+        *_handover(scenario),
         *_controllers(scenario),
         *_record(scenario),
+        *_expect(scenario),
     ]
 
 
@@ -94,9 +100,17 @@ def _profiles(s: Scenario) -> Iterator[Fault]:
     ]
     for place, names in named:
         for index, name in enumerate(names):
-            if name not in outline.series:
-                near = nearest(name, sorted(outline.series))
+            if name not in outline.series and name not in s.series:
+                near = nearest(name, sorted((*outline.series, *s.series)))
                 yield (*place, index), f"'{name}' is not a series of the profiles '{s.profiles}'{near}"
+
+
+def _series(s: Scenario) -> frozenset[str]:
+    """Return the names in the profile file, none if it cannot be read; what is wrong then is told elsewhere."""
+    try:
+        return shipped.profile_outline(shipped.profile_path(s.profiles, s.folder)).series
+    except ValueError:
+        return frozenset()
 
 
 def _outline(s: Scenario) -> shipped.TransmissionOutline | str:
@@ -179,12 +193,26 @@ def _disturbances(s: Scenario) -> Iterator[Fault]:
             names = tuple(f.name for f in feeders)
             if event.feeder not in names:
                 yield ("disturbances", index, "feeder"), _no_feeder(event.feeder, feeders)
-        elif isinstance(event, CommsOutage):
+        elif isinstance(event, CommsOutage | Tampering):
             fault = _node_fault(s, event.node, feeders)
+            if not fault and event.node == "tso" and isinstance(event, Tampering):
+                fault = "nothing stands above 'tso'; name a place below it"
             if fault:
                 yield ("disturbances", index, "node"), fault
-        elif isinstance(outline, shipped.TransmissionOutline) and event.generator not in outline.generators:
-            yield ("disturbances", index, "generator"), _one_of(event.generator, outline.generators)
+        elif isinstance(outline, shipped.TransmissionOutline):
+            for key, text in upset_faults(event, outline, s.transmission.frequency.model):
+                yield ("disturbances", index, key), text
+
+
+def _overlaps(s: Scenario) -> Iterator[Fault]:
+    """Refuse a second outage of a place that is down already."""
+    outages = [(k, d, s.at_ms(d)) for k, d in enumerate(s.disturbances) if isinstance(d, CommsOutage)]
+    for n, (index, event, at_ms) in enumerate(outages):
+        for first, other, start_ms in outages[:n]:
+            apart = at_ms >= start_ms + other.duration_ms or start_ms >= at_ms + event.duration_ms
+            if event.node == other.node and not apart:
+                text = f"{event.node} is down then already (disturbance {first + 1}); join the two, or move one"
+                yield ("disturbances", index, "at"), text
 
 
 def _outside(s: Scenario, index: int, at_ms: int) -> str:
@@ -230,6 +258,21 @@ def _node_fault(s: Scenario, node: str, feeders: tuple[Feeder, ...]) -> str:
     )
 
 
+def _handover(s: Scenario) -> Iterator[Fault]:
+    for index, transfer in enumerate(s.handover):
+        if not 0 < s.at_ms(transfer) < s.time.duration_ms:
+            yield ("handover", index, "at"), f"'{transfer.at}' is not inside the run"
+    for index in _repeated([(t.duty, s.at_ms(t)) for t in s.handover]):
+        yield ("handover", index), f"{s.handover[index].duty} changes hands twice at {s.handover[index].at}"
+    if s.handover:
+        text = "with local control duties lie in the settings of devices, which do not change hands within a run"
+        for index, architecture in enumerate(s.matrix.architecture):
+            if architecture == "local":
+                yield ("matrix", "architecture", index), f"{text}; leave local out"
+        if s.pairing.architecture == "local":
+            yield ("pairing", "architecture"), text
+
+
 def _controllers(s: Scenario) -> Iterator[Fault]:
     taken: dict[tuple[str, str, str], int] = {}
     only = {"dms": "centralized", "agent": "distributed"}
@@ -258,3 +301,23 @@ def _record(s: Scenario) -> Iterator[Fault]:
         if period is not None and period % s.time.step_ms:
             text = f"{format_duration(period)} is not a multiple of the grid step, {format_duration(s.time.step_ms)}"
             yield ("record", str(info.alias)), text
+
+
+def _expect(s: Scenario) -> Iterator[Fault]:
+    if not s.expect:
+        return
+    from results.kpis.kpi import own_kpi
+    from results.kpis.table import KPIS
+
+    names = [k.name for k in KPIS]
+    for kpi, expected in s.expect.items():
+        if ":" in kpi:
+            try:
+                own_kpi(kpi, s.folder)
+            except ScenarioError as err:
+                yield ("expect", kpi), err.problems[0].text
+        elif kpi not in names:
+            yield ("expect", kpi), f"there is no key figure '{kpi}'{nearest(kpi, names)}"
+        for number, one in enumerate(expected):
+            if one.baseline and not (s.folder / one.baseline).is_file():
+                yield ("expect", kpi, number, "baseline"), f"there is no file '{one.baseline}' beside the scenario"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,13 @@ def read(path: Path) -> Document:
     except UnicodeDecodeError as err:
         line = raw.count(b"\n", 0, err.start) + 1
         raise _refused(f"{path.name}:{line}", "is not UTF-8; save the file as UTF-8") from None
-    return parse(text, path.name)
+    return deepcopy(_kept(text, path.name))
+
+
+@lru_cache(maxsize=64)
+def _kept(text: str, name: str) -> Document:
+    """Return what `parse` does; a file is read again for each of its variants, and parsed once."""
+    return parse(text, name)
 
 
 def parse(text: str, name: str) -> Document:

@@ -19,7 +19,7 @@ _LONGEST_MS = 366 * _UNITS["d"]
 _PART = r"\d{1,12}(?:\.\d{1,6})?\s*(?:ms|s|min|h|d)"
 _WHOLE = re.compile(rf"{_PART}(?:\s*{_PART})*")
 _SPLIT = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
-_CLOCK = re.compile(r"(?:(\d{1,3})\s*d\s+)?(\d{1,2}):(\d{2})(?::(\d{2}))?")
+_CLOCK = re.compile(r"(?:(\d{1,3})\s*d\s+)?(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,3}))?)?")
 _HINT = "write a number and its unit, such as 100 ms, 60 s, 15 min, 24 h or 7 d"
 
 
@@ -109,10 +109,11 @@ class Moment:
                 return cls(value.strip(), parse_duration(value), relative=True)
             except ValueError:
                 raise ValueError(f"'{value[:40]}' is not a time: {hint}") from None
-        day, hour, minute, second = (int(part or 0) for part in found.groups())
+        day, hour, minute, second = (int(part or 0) for part in found.groups()[:4])
+        thousandths = int((found[5] or "").ljust(3, "0"))
         if hour > 23 or minute > 59 or second > 59:
             raise ValueError(f"'{value}' is no time of day: hours go to 23, minutes and seconds to 59")
-        clock_ms = day * _UNITS["d"] + hour * MS_PER_H + minute * MS_PER_MIN + second * MS_PER_S
+        clock_ms = day * _UNITS["d"] + hour * MS_PER_H + minute * MS_PER_MIN + second * MS_PER_S + thousandths
         return cls(value.strip(), clock_ms)
 
     def since(self, start: dt.datetime) -> int:

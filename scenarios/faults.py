@@ -67,6 +67,8 @@ def _path(loc: Sequence[str | int], data: Any) -> Path_:
     path: list[str | int] = []
     for position, part in enumerate(loc):
         here = data
+        if isinstance(here, dict) and isinstance(part, int):
+            continue  # one entry, written without the list around it
         if isinstance(here, dict) and part not in here and position + 1 < len(loc) and part in here.values():
             continue
         if part == "[key]" or (path and position + 1 == len(loc) and not isinstance(here, dict | list)):
@@ -126,8 +128,12 @@ def _step(annotation: Any, part: str | int, here: Any) -> Any:
             for name, info in option.model_fields.items():
                 if part == (info.alias or name):
                     return info.annotation
+        elif get_origin(option) is tuple and isinstance(here, dict):
+            return _step(get_args(option)[0], part, here)
         elif get_origin(option) is tuple and isinstance(part, int):
             return get_args(option)[0]
+        elif get_origin(option) is Mapping:
+            return get_args(option)[1]
     return None
 
 
@@ -162,6 +168,8 @@ def _annotation(model: type[BaseModel], path: Path_, data: Any) -> tuple[Any, An
 def keys_of(model: type[BaseModel], path: Path_, data: Any = None) -> list[str]:
     """Return the keys that `model` knows at `path`."""
     annotation, here = _annotation(model, path, data)
+    if isinstance(here, dict) and get_origin(options := _unfold(annotation)[0]) is tuple:
+        annotation = get_args(options)[0]
     return [
         info.alias or name
         for option in _unfold(annotation)
@@ -172,4 +180,7 @@ def keys_of(model: type[BaseModel], path: Path_, data: Any = None) -> list[str]:
 
 def _options(model: type[BaseModel], path: Path_, data: Any) -> list[Any]:
     annotation, _ = _annotation(model, path, data)
-    return [value for option in _unfold(annotation) for value in get_args(option)]
+    options = _unfold(annotation)
+    if get_origin(options[0]) is tuple:  # one entry, written without the list around it
+        options = _unfold(get_args(options[0])[0])
+    return [value for option in options for value in get_args(option)]

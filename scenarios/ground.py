@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.responsibility import Responsibility
+from scenarios.catalogue import KINDS
 from scenarios.dayahead import Plan, StaticLoad, forecast, plan, static_load
-from scenarios.devices import der_simulator, device_table, profiles
+from scenarios.devices import der_simulator, device_table, drivers
 from scenarios.places import Places, places
 from scenarios.schema import Scenario
+from scenarios.series import profiles
+from scenarios.shelf import kept
 from scenarios.shipped import transmission_path
 from sims.der.fleet import DeviceTable
 from sims.der.profiles import Profiles
+from sims.der.sessions import Sessions
 from sims.grid.compiled import CompiledNet
 from sims.grid.meshed import MeshedPowerFlow
 from sims.transmission.case import MachineCase
@@ -33,8 +38,10 @@ class Ground:
     series: Profiles
     case: MachineCase
     transformers: tuple[InterfaceTransformer, ...]
+    levels_kv: tuple[float, ...]
     grid: CompiledNet
     static: StaticLoad
+    stays: Sessions
     plan: Plan
 
     @property
@@ -48,6 +55,12 @@ class Ground:
         return interface_nodes(self.grid, self.case, len(self.transformers))
 
     @property
+    def interface_kv(self) -> list[float]:
+        """Nominal voltage of the transmission bus at each interface [kV]."""
+        found: list[float] = self.grid.vn_kv[high_nodes(self.grid, self.case, self.transformers)].tolist()
+        return found
+
+    @property
     def high_node(self) -> NDArray[np.int64]:
         """The transmission node of each interface."""
         return high_nodes(self.grid, self.case, self.transformers)
@@ -59,24 +72,36 @@ def ground(scenario: Scenario) -> Ground:
     series = profiles(scenario)
     table = device_table(scenario, spots, series)
     path = transmission_path(scenario.transmission.grid, scenario.folder)
-    case = MachineCase.load(path)
+    case = scenario.transmission.frequency.of(MachineCase.load(path))
     levels = [float(bus["vn_kv"]) for bus in json.loads(path.read_text(encoding="utf-8"))["bus"]]
     transformers = tuple(
         InterfaceTransformer(name=i.name, bus=i.bus, **i.trafo.model_dump()) for i in spots.interfaces
     )
     level = scenario.transmission.voltage_level
-    grid = CompiledNet.from_net(transmission_net(case, transformers, levels, level), case.name)
+    grid = _transmission(path.read_bytes(), case, transformers, levels, level)
     static = static_load(scenario, case, spots, series)
+    stays = drivers(scenario, table, series)
     bare = der_simulator(
         scenario, table, series, Responsibility("local", 1), dict.fromkeys(spots.dsos, 0),
-        step_ms=scenario.transmission.schedule.step_ms, equipped=False,
+        step_ms=scenario.transmission.schedule.step_ms, stays=stays, equipped=False, f0_hz=case.f0_hz,
     )
     planned = plan(
         scenario, case, MeshedPowerFlow(grid), load_nodes(grid, case),
         interface_nodes(grid, case, len(transformers)), high_nodes(grid, case, transformers), static.at,
         forecast(scenario, table, bare, spots),
     )
-    return Ground(scenario, spots, table, series, case, transformers, grid, static, planned)
+    return Ground(scenario, spots, table, series, case, transformers, tuple(levels), grid, static, stays, planned)
+
+
+def _transmission(
+    table: bytes, case: MachineCase, transformers: tuple[InterfaceTransformer, ...], levels: list[float], level: float
+) -> CompiledNet:
+    """Return the transmission grid as arrays; `table` is the file that `case` was read from."""
+    def fresh() -> CompiledNet:
+        return CompiledNet.from_net(transmission_net(case, transformers, levels, level), case.name)
+
+    grid = kept("transmission", (table, repr(transformers), repr(level)), fresh, KINDS)
+    return replace(grid, origin=cache(lambda: fresh().net))
 
 
 def load_nodes(grid: CompiledNet, case: MachineCase) -> NDArray[np.int64]:

@@ -16,6 +16,9 @@ from sims.core.errors import Problem, ScenarioError, nearest
 
 SHORT = {"architecture": "pairing.architecture", "stage": "pairing.stage"}
 """Short keys of overrides."""
+EXTENDS = "extends"
+"""Key of a scenario that changes another: a shipped name, or ./file.yaml beside it."""
+_OF_ITS_OWN = ("name", "title", "description", "expect", "variants")
 
 
 def find(name: str | Path) -> Path:
@@ -60,12 +63,42 @@ def load(
         Every problem of the file at once, each with its line.
     """
     file = find(path)
-    return build(document.read(file), file.parent, variant, overrides or {})
+    return build(_whole(file), file.parent, variant, overrides or {})
+
+
+def _whole(file: Path, seen: tuple[Path, ...] = ()) -> Document:
+    """Return the document in `file`, merged over the one that it extends.
+
+    From the one below come neither title, description, expectations nor variants: they are about that scenario.
+    """
+    doc = document.read(file)
+    if not isinstance(doc.data, dict) or EXTENDS not in doc.data:
+        return doc
+    where, named = doc.places.get((EXTENDS,), file.name), doc.data.pop(EXTENDS)
+    if not isinstance(named, str):
+        raise ScenarioError([Problem(where, EXTENDS, "names a shipped scenario or a ./file.yaml")])
+    try:
+        below = find(file.parent / named if named.startswith(("./", "../")) else named)
+    except ScenarioError as err:
+        raise ScenarioError([Problem(where, EXTENDS, f"'{named}': {err.problems[0].text}")]) from None
+    if below.resolve() in (file.resolve(), *seen):
+        raise ScenarioError([Problem(where, EXTENDS, f"'{named}' extends this scenario itself")])
+    base = _whole(below, (*seen, file.resolve()))
+    if not isinstance(base.data, dict):
+        return base
+    for key in _OF_ITS_OWN:
+        base.data.pop(key, None)
+        for old in [p for p in base.places if p[:1] == (key,)]:
+            del base.places[old]
+    base.places[()] = doc.places.get((), file.name)
+    document.merge(base, doc.data, (), doc.places)
+    base.problems.extend(doc.problems)
+    return base
 
 
 def variants(path: str | Path) -> tuple[str, ...]:
     """Return the names of the variants in the file at `path`."""
-    doc = document.read(find(path))
+    doc = _whole(find(path))
     named = doc.data.get("variants") if isinstance(doc.data, dict) else None
     return tuple(named) if isinstance(named, dict) else ()
 

@@ -60,18 +60,29 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def jobs_of(scenarios: Sequence[Scenario], out: Path) -> list[Job]:
-    """Return all pairings of `scenarios`, which differ in their seed; several seeds get a folder each."""
+def jobs_of(scenarios: Sequence[Scenario], out: Path, pages: bool = False) -> list[Job]:
+    """Return all pairings of `scenarios`, which differ in their seed; several seeds get a folder each.
+
+    With `pages`, those of the first seed write their page, too.
+    """
     return [
-        Job(s, architecture, stage, out / f"seed-{s.seed}" if len(scenarios) > 1 else out)
+        Job(
+            s, architecture, stage, out / f"seed-{s.seed}" if len(scenarios) > 1 else out,
+            out / page_address(architecture, stage) if pages and s is scenarios[0] else None, "../report.html",
+        )
         for s in scenarios
         for architecture in s.matrix.architecture
         for stage in s.matrix.stage
     ]
 
 
+def page_address(architecture: str, stage: int) -> str:
+    """Return where the page of a pairing lies, from the folder of its comparison."""
+    return f"pages/{architecture}-{stage}.html"
+
+
 def sweep(
-    jobs: Iterable[Job], workers: int | None = None, watch: Watch | None = None, *, target: str = RUN
+    jobs: Iterable[Job], workers: int | str | None = None, watch: Watch | None = None, *, target: str = RUN
 ) -> list[Outcome]:
     """Run all jobs and return their outcomes in the order of `jobs`, whatever failed on the way.
 
@@ -81,11 +92,16 @@ def sweep(
 
     Parameters
     ----------
-    workers : int, optional
-        How many processes; as many as processors if left out.
+    workers : int or str, optional
+        How many processes, as many as processors if left out; or the address of a Dask scheduler.
     target : str
         ``module:function`` that runs one pairing.
     """
+    if isinstance(workers, str):
+        from scenarios.cluster import sweep_on
+
+        asked = list(jobs)
+        return sweep_on(workers, asked, watch, target) if asked else []
     todo = deque(enumerate(jobs))
     outcomes: dict[int, Outcome] = {}
     pool: list[_Worker] = []

@@ -10,7 +10,7 @@ from controllers.responsibility import Responsibility
 from scenarios.places import FeederPlace, Places
 from scenarios.schema import Scenario
 from sims.distribution.feeders import Feeders
-from sims.distribution.metering import AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.meter_plan import HIGH_VOLTAGE_KV, AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
 
 
 def meter_plans(
@@ -28,9 +28,16 @@ def meter_plans(
             dso, feeders[dso],
             [_points(f, k, responsibility) for k, f in enumerate(places.of_dso(dso))],
             metering.primary_ms, metering.secondary_ms, metering.v_accuracy_percent, metering.p_accuracy_percent,
+            *_subscription(metering.tso_der_ms, responsibility),
         )
         for dso in places.dsos
     ]
+
+
+def _subscription(every_ms: int | None, responsibility: Responsibility) -> tuple[int, tuple[str, ...]]:
+    """Return how often and to whom feeders tell what their DER give: the TSO, while it holds what they could do."""
+    asked = every_ms is not None and not responsibility.held("support_tso_voltage")
+    return (every_ms or 0, ("tso",)) if asked else (0, ())
 
 
 def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> FeederPoints:
@@ -39,10 +46,13 @@ def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> 
     centre = f"{dso}.dms"
     switched = responsibility.held("restore_supply")
     if architecture == "centralized":
-        receivers = tuple(centre if g else "" for g in place.gateways)
-        return FeederPoints(
-            number, (centre,), place.gateways, receivers, fault_to=centre, crew=crew
+        # The primary substation reports what is connected to its busbars like any other substation.
+        senders = tuple(
+            g or (place.name if kv < HIGH_VOLTAGE_KV else "")
+            for g, kv in zip(place.gateways, place.plan.grid.vn_kv, strict=True)
         )
+        receivers = tuple(centre if sender else "" for sender in senders)
+        return FeederPoints(number, (centre,), senders, receivers, fault_to=centre, crew=crew)
     if architecture == "distributed":
         areas = place.plan.areas.of_node
         receivers = tuple(
@@ -76,13 +86,13 @@ def transmission_plan(places: Places, responsibility: Responsibility) -> Transmi
     """Return who receives the frames of interfaces and ties."""
     central = responsibility.architecture == "centralized"
     distributed = responsibility.architecture == "distributed"
-    supports = responsibility.held("support_tso_voltage")
+    supports = responsibility.ever_held("support_tso_voltage")
     to, own = [], []
     for interface in places.interfaces:
         to.append(("tso", f"{interface.dso}.dms") if central else ("tso",))
         own.append(interface.name if distributed and supports else "")
     ties: list[tuple[str, int]] = []
-    if responsibility.held("balance_cell"):
+    if responsibility.ever_held("balance_cell"):
         if central:
             ties = [(f"{i.dso}.dms", i.cell - 1) for i in {i.dso: i for i in places.interfaces}.values()]
         elif distributed:

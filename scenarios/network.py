@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from controllers.responsibility import FROM_STAGE
 from scenarios.places import Places, stations
 from scenarios.schema import Scenario
-from scenarios.schema_operation import CommsOutage
+from scenarios.schema_operation import CommsOutage, Tampering
+from sims.comms.attacks import Tamper
 from sims.comms.ledger import OTHER
 from sims.comms.network import Network
 from sims.comms.outages import Outage
@@ -17,10 +18,11 @@ from sims.core.message import Message
 TSO = "tso"
 
 TOPICS = (
-    "primary", "secondary", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set", "request",
+    "primary", "secondary", "der", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set", "request",
     *(f"command/{duty}" for duty in FROM_STAGE),
     *(f"consensus/{what}" for what in ("p", "q", "balance", "droop")),
-    *(f"{what}/{quantity}" for what in ("capacity", "share") for quantity in ("p", "q", "droop")),
+    *(f"{what}/{quantity}" for what in ("capacity", "share")
+      for quantity in ("p", "q", "cut", "droop", "relief0", "relief1")),
     *(f"flisr/{what}" for what in ("passed", "between", "agree", "dark", "need", "ask", "offer")),
     *(f"net/{what}" for what in ("offer", "request", "accept", "confirm")),
     "boundary", "admm", "switched", OTHER,
@@ -45,7 +47,13 @@ def build(scenario: Scenario, places: Places, machines: Sequence[str]) -> Networ
         Outage(d.node, at := scenario.at_ms(d), at + d.duration_ms, "node")
         for d in scenario.disturbances if isinstance(d, CommsOutage)
     ]
-    return build_network(rules, _spots(places, machines), seed=scenario.seed, outages=outages, topics=TOPICS)
+    spots = _spots(places, machines)
+    above = {spot.name: spot.parent for spot in spots}
+    attacks = [
+        Tamper(f"{d.node}--{above[d.node]}", at := scenario.at_ms(d), at + d.duration_ms, bias=d.bias, topic=d.topic)
+        for d in scenario.disturbances if isinstance(d, Tampering)
+    ]
+    return build_network(rules, spots, seed=scenario.seed, outages=outages, attacks=attacks, topics=TOPICS)
 
 
 def _spots(places: Places, machines: Sequence[str]) -> list[Place]:
@@ -86,6 +94,8 @@ class Route:
         if message.topic.startswith("command/"):
             if message.receiver.startswith("gen."):
                 return "transmission"
+            if "device" in message.values:  # at whichever substation it arrives
+                return "der"
             return self._actuators.get(message.receiver, "control")
         return "control"
 

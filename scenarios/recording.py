@@ -17,6 +17,7 @@ FEEDER = {
     "loss_mw": "losses", "load_mw": "consumption of loads", "pv_mw": "PV infeed", "pv_avail_mw": "PV available",
     "wind_mw": "wind infeed", "wind_avail_mw": "wind available", "storage_mw": "storage, discharging positive",
     "ev_mw": "vehicles, charging negative", "heatpump_mw": "heat pumps", "chp_mw": "combined heat and power",
+    "flexible_mw": "consumption that can wait", "compensation_mvar": "SVC, STATCOM and capacitors",
     "customers": "customers", "customers_out": "customers without supply", "unserved_mw": "load not served",
     "vm_min_pu": "lowest voltage", "vm_max_pu": "highest voltage", "loading_max_percent": "highest loading",
     "converged": "power flow converged",
@@ -37,22 +38,44 @@ SYSTEM = {
     "loss_transmission_mw": "losses of the transmission grid", "residual_v_pu": "last change of a boundary voltage",
     "residual_s_mva": "last change of a boundary power", "iterations": "iterations at the boundary",
 }
+FINE = {
+    "cell": {"f_hz": "frequency of the machines", "p_tie_mw": "export over the ties"},
+    "interface": {
+        "f_hz": "frequency at the busbar", "v_pu": "voltage on the distribution side",
+        "p_mw": "active power into transmission", "q_mvar": "reactive power into transmission",
+        "der_mw": "answer of the devices since their feeders were solved",
+    },
+    "gen": {"f_hz": "speed", "p_mech_mw": "mechanical power", "p_elec_mw": "air-gap power"},
+}
+"""What is recorded at each exchange while the machines move, in kinds that end in `_fine`."""
 ESTIMATE = {
     "v_rmse_pu": "root mean square error of estimated voltages", "v_max_err_pu": "largest error",
     "age_s": "age of the estimate",
 }
-STORAGE = {"storage_soc_mwh": "energy stored", "ev_unmet_mwh": "energy vehicles left without"}
+STORAGE = {
+    "storage_soc_mwh": "energy stored", "storage_discharged_mwh": "energy storages have given back, what wear counts",
+    "ev_unmet_mwh": "energy vehicles left without",
+}
 
 _UNITS = {"mw": "MW", "mvar": "Mvar", "mva": "MVA", "mwh": "MWh", "pu": "1", "percent": "%", "hz": "Hz", "s": "s"}
 _DOUBLE = {"residual_v_pu", "residual_s_mva", "gen_mw", "static_load_mw", "loss_transmission_mw", "p_mw", "f_hz",
            "loss_mw", "load_mw", "pv_mw", "wind_mw", "storage_mw", "ev_mw"}
 
+_OF_DEVICES = {"load_mw", "pv_mw", "pv_avail_mw", "wind_mw", "wind_avail_mw", "storage_mw", "ev_mw", "heatpump_mw",
+               "chp_mw", "flexible_mw", "compensation_mvar", *STORAGE}  # fmt: skip
+"""Sums over feeders that the simulator of devices is the origin of."""
 
-def kinds(scenario: Scenario, places: Places, machines: Sequence[str], cells: Sequence[str]) -> list[Kind]:
-    """Return all kinds of things of a run, with what does not change in it."""
+
+def kinds(
+    scenario: Scenario, places: Places, machines: Sequence[str], cells: Sequence[str], interface_kv: Sequence[float]
+) -> list[Kind]:
+    """Return all kinds of things of a run, with what does not change in it.
+
+    `interface_kv` is the nominal voltage of the transmission bus at each interface [kV].
+    """
     feeders, limits = places.feeders, scenario.limits
     bus: dict[str, list[Any]] = {key: [] for key in ("label", "vn_kv", "lon", "lat", "feeder", "dso")}
-    branch: dict[str, list[tuple[str, str]]] = {"line": [], "trafo": []}
+    branch: dict[str, list[tuple[str, str, str, str]]] = {"line": [], "trafo": []}
     for place in feeders:
         grid = place.plan.grid
         bus["label"] += [f"{place.name}.b{b}" for b in grid.node_bus]
@@ -60,27 +83,37 @@ def kinds(scenario: Scenario, places: Places, machines: Sequence[str], cells: Se
             bus[key] += column.tolist()
         bus["feeder"] += [place.name] * grid.n_nodes
         bus["dso"] += [place.entry.dso] * grid.n_nodes
-        for what, element in zip(grid.branch_kind, grid.branch_element, strict=True):
+        ends = (grid.node_bus[grid.branch_from], grid.node_bus[grid.branch_to])
+        for what, element, a, b in zip(grid.branch_kind, grid.branch_element, *ends, strict=True):
             if what in branch:
-                branch[what].append((f"{place.name}.{what[0]}{element}", place.name))
+                label = f"{place.name}.{what[0]}{element}"
+                branch[what].append((label, place.name, f"{place.name}.b{a}", f"{place.name}.b{b}"))
     interfaces = places.interfaces
 
     def kind(name: str, labels: Sequence[str], named: Mapping[str, str], **static: Any) -> Kind:
         columns = {key: np.asarray(value) for key, value in static.items()}
-        return Kind(name, labels, _quantities(named), columns, every_ms=scenario.record.period_ms(name))
+        source = {"feeder": "distribution", "estimate": "recorder"}.get(name, "transmission")
+        return Kind(name, labels, _quantities(named, source), columns, every_ms=scenario.record.period_ms(name))
 
     band = {"v_min_pu": limits.v_min_pu, "v_max_pu": limits.v_max_pu}
     rated = {"loading_max_percent": limits.loading_max_percent}
     return [
         Kind(
-            "bus", bus.pop("label"), _quantities({"vm_pu": "voltage"}), {k: np.asarray(v) for k, v in bus.items()},
+            "bus", bus.pop("label"), _quantities({"vm_pu": "voltage"}, "distribution"),
+            {k: np.asarray(v) for k, v in bus.items()},
             every_ms=scenario.record.period_ms("bus"), attrs=band,
         ),
         *(
             Kind(
-                name, [label for label, _ in branch[name]],
-                _quantities({"loading_percent": "loading"} | ({"tap_pos": "tap position"} if name == "trafo" else {})),
-                {"feeder": np.asarray([feeder for _, feeder in branch[name]])},
+                name, [label for label, *_ in branch[name]],
+                _quantities(
+                    {"loading_percent": "loading"} | ({"tap_pos": "tap position"} if name == "trafo" else {}),
+                    "distribution",
+                ),
+                {
+                    column: np.asarray([row[k] for row in branch[name]])
+                    for k, column in enumerate(("feeder", "from_bus", "to_bus"), start=1)
+                },
                 every_ms=scenario.record.period_ms(name), attrs=rated,
             )
             for name in branch
@@ -93,12 +126,24 @@ def kinds(scenario: Scenario, places: Places, machines: Sequence[str], cells: Se
         kind(
             "interface", [i.name for i in interfaces], INTERFACE, bus=[i.bus for i in interfaces],
             dso=[i.dso for i in interfaces], cell=[i.cell for i in interfaces],
-            sn_mva=[i.trafo.sn_mva for i in interfaces],
+            sn_mva=[i.trafo.sn_mva for i in interfaces], vn_kv=list(interface_kv),
         ),
         kind("cell", list(cells), CELL),
         kind("gen", list(machines), GEN),
         kind("system", ["system"], SYSTEM),
         kind("estimate", [f.name for f in feeders], ESTIMATE),
+        *_fine(scenario, {"cell": cells, "interface": [i.name for i in interfaces], "gen": machines}),
+    ]
+
+
+def _fine(scenario: Scenario, labels: Mapping[str, Sequence[str]]) -> list[Kind]:
+    """Return the kinds of things that are recorded while machines move, none where they never do."""
+    frequency = scenario.transmission.frequency
+    if frequency.model != "dynamic":
+        return []
+    return [
+        Kind(f"{name}_fine", labels[name], _quantities(named, "transmission"), every_ms=frequency.coupling_ms)
+        for name, named in FINE.items()
     ]
 
 
@@ -136,11 +181,11 @@ def _size(place: FeederPlace, kind: str) -> int:
     return int(np.count_nonzero(place.plan.grid.branch_kind == kind))
 
 
-def _quantities(named: Mapping[str, str]) -> list[Quantity]:
+def _quantities(named: Mapping[str, str], source: str) -> list[Quantity]:
     return [
         Quantity(
             name, _UNITS.get(name.rsplit("_", 1)[-1], "1"), text[0].upper() + text[1:],
-            dtype="f8" if name in _DOUBLE else "f4",
+            dtype="f8" if name in _DOUBLE else "f4", source="der" if name in _OF_DEVICES else source,
         )
         for name, text in named.items()
     ]

@@ -6,18 +6,22 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from controllers.responsibility import Responsibility
-from results.kpis.table import compute, kpi_places
+from results.kpis.table import compute, definitions, kpi_places
 from results.layout import EventTable, action_table, message_table
 from results.runfile import Run
 from results.writer import RunWriter, write_kpis, write_provenance
 from scenarios import recording
 from scenarios.assemble import World, assemble, responsibility_of
 from scenarios.beliefs import cell_numbers
+from scenarios.cell import cell_digest, git_state
 from scenarios.ground import Ground, ground
 from scenarios.network import TOPICS, addresses
 from scenarios.schema import Scenario
@@ -26,12 +30,14 @@ from sims.core.errors import ModelError
 
 PACKAGES = ("gridseam", "mosaik", "mosaik-api-v3", "pandapower", "lightsim2grid", "numpy", "numba", "simpy", "h5py")
 
+Beside = Callable[[World, Ground, Responsibility], AbstractContextManager[Any]]
+
 _last: tuple[str, Ground] | None = None
 
 
 def run_pairing(
     scenario: Scenario, architecture: str, stage: int, out: Path, *,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None, beside: Beside | None = None,
 ) -> Path:
     """Run `scenario` under one pairing; return the run file ``<out>/<architecture>-<stage>.h5``.
 
@@ -39,6 +45,8 @@ def run_pairing(
     ----------
     progress : callable, optional
         Called with the simulated time [ms] as it advances.
+    beside : callable, optional
+        Adds to the assembled world what stands beside the run, and returns what is to be open while it lasts.
 
     Raises
     ------
@@ -46,34 +54,58 @@ def run_pairing(
         The scenario cannot be assembled (nothing is left behind), or a simulator failed (the file is closed
         with the status "aborted"); the error names simulator and time.
     """
+    with threadpool_limits(1):  # what linear algebra adds up must not depend on how many cores there are
+        return _run(scenario, architecture, stage, Path(out), progress, beside)
+
+
+def _run(
+    scenario: Scenario, architecture: str, stage: int, out: Path, progress: Callable[[int], None] | None,
+    beside: Beside | None,
+) -> Path:
     started = time.perf_counter()
     shared = _ground(scenario)
     responsibility = responsibility_of(shared, architecture, stage)
-    path = Path(out) / f"{architecture}-{stage}.h5"
+    path = out / f"{architecture}-{stage}.h5"
     writer = RunWriter(
         path, attrs=_attrs(shared, responsibility), start_iso=scenario.time.start.isoformat(),
-        kinds=recording.kinds(scenario, shared.places, shared.case.machines.names, _cells(shared)),
+        kinds=recording.kinds(
+            scenario, shared.places, shared.case.machines.names, _cells(shared), shared.interface_kv
+        ),
         events=_events(shared, responsibility), kpis=kpi_places(),
     )
     try:
         world = assemble(shared, responsibility, writer, progress)
+        company = _company(world, shared, responsibility, beside)
     except BaseException:
         writer.discard()
         raise
-    with writer, world.harness as harness:
+    with writer, world.harness as harness, company:
         ready = time.perf_counter()
         try:
             harness.run(scenario.time.duration_ms)
         except ModelError:
-            world.recorder.finish()  # the last instant that was settled
+            world.recorder.finish(fine=world.transmission.fine())  # the last instant that was settled
             raise
-        world.recorder.finish(world.comms.network.drain_log())
+        world.recorder.finish(world.comms.close(scenario.time.duration_ms), world.transmission.fine())
         costs = _costs(world, ready - started, time.perf_counter() - ready)
     with Run(path) as run:
         found = compute(run)
-    write_kpis(path, found)
+    write_kpis(path, found, definitions=definitions())
     write_provenance(path, costs)
     return path
+
+
+def _company(
+    world: World, shared: Ground, responsibility: Responsibility, beside: Beside | None
+) -> AbstractContextManager[Any]:
+    """Return what is open beside the run; the world is closed where that is refused."""
+    if beside is None:
+        return nullcontext()
+    try:
+        return beside(world, shared, responsibility)
+    except BaseException:
+        with world.harness:
+            raise
 
 
 def _ground(scenario: Scenario) -> Ground:
@@ -95,12 +127,26 @@ def _attrs(shared: Ground, responsibility: Responsibility) -> dict[str, Any]:
         "title": scenario.title or scenario.name, "scenario": scenario.name, "variant": scenario.variant,
         "description": scenario.description, "architecture": responsibility.architecture,
         "stage": responsibility.stage, "seed": scenario.seed, "scenario_json": scenario.as_json(),
-        "duties": json.dumps({d: sorted(responsibility.holders(d)) for d in responsibility.from_stage}),
+        "cell": cell_digest(scenario, responsibility.architecture, responsibility.stage),
+        "duties": json.dumps({d: _held(responsibility, d) for d in responsibility.from_stage}),
+        "events_json": json.dumps([
+            {"t_ms": scenario.at_ms(d), "text": d.words} for d in (*scenario.disturbances, *scenario.handover)
+        ]),
         "provenance": {
-            "python": platform.python_version(), "machine": platform.platform(),
+            "python": platform.python_version(), "machine": platform.platform(), "git": git_state(),
             **{f"version_{name.replace('-', '_')}": version(name) for name in PACKAGES},
         },
     }
+
+
+def _held(responsibility: Responsibility, duty: str) -> list[str]:
+    """Return who holds `duty`, and from when where it changes hands."""
+    found = sorted(responsibility.holders(duty))
+    for change in responsibility.handovers:
+        if change.duty == duty:
+            who = ", ".join(sorted(responsibility.holders(duty, change.at_ms)))
+            found.append(f"from {change.at_ms / 3_600_000:g} h after the start: {who}")
+    return found
 
 
 def _events(shared: Ground, responsibility: Responsibility) -> list[EventTable]:

@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from scenarios.base import Name, Part, Text
 from scenarios.durations import Duration, Instant
+from scenarios.expectation import Expectations
 from scenarios.schema_der import Der
+from scenarios.schema_devices import Listed, OwnSeries, Weather
 from scenarios.schema_grid import Dso, Grids, Limits, Trafo, Transmission
 from scenarios.schema_operation import (
     Architecture,
@@ -23,7 +26,15 @@ from scenarios.schema_operation import (
     OwnController,
     Record,
     Stage,
+    Transfer,
 )
+from sims.core.errors import nearest
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"'{name}' is no time zone{nearest(name, available_timezones())}")
+    return name
 
 
 class Time(Part):
@@ -35,6 +46,8 @@ class Time(Part):
     """Length of the run."""
     step_ms: Duration = Field(60_000, alias="step")
     """Grid step while nothing fast moves."""
+    zone: Annotated[Text, AfterValidator(_zone)] = "Europe/Berlin"
+    """Time zone in which people live and files without an offset are written; its days may have 23 or 25 hours."""
 
 
 class Pairing(Part):
@@ -113,6 +126,8 @@ class Scenario(Part):
 
     gridseam: Literal[1] = 1
     """Version of the scenario format."""
+    extends: Text = Field("", exclude=True)
+    """A shipped scenario, or ./file.yaml, that this one changes: mappings are merged, lists and values replaced."""
     name: Name
     """Short name, used for folders."""
     title: Text = ""
@@ -129,6 +144,12 @@ class Scenario(Part):
     """What a comparison runs."""
     profiles: Text = "summer"
     """A shipped week, or ./file.csv beside the scenario."""
+    interpolation: Literal["hold", "linear"] = "linear"
+    """Between the rows of profiles: the earlier row holds, or straight lines join them."""
+    weather: Weather | None = None
+    """What `series` of sun, wind and heat are made from."""
+    series: Mapping[Name, OwnSeries] = Field(default_factory=dict)
+    """Own profile series by name, beside those of the file."""
     transmission: Transmission = Transmission()
     """The transmission grid."""
     dsos: Annotated[tuple[Dso, ...], Field(min_length=1)]
@@ -137,16 +158,22 @@ class Scenario(Part):
     """What counts as secure."""
     der: Der = Der()
     """What stands in the feeders."""
+    devices: tuple[Listed, ...] = ()
+    """Devices given one by one, beside those that `der` spreads."""
     communication: Communication = Communication.model_validate({})
     """The network."""
     control: Control = Control()
     """Settings of duties."""
     disturbances: tuple[Disturbance, ...] = ()
     """What happens, in any order."""
+    handover: tuple[Transfer, ...] = ()
+    """Duties that change hands between TSO and DSO within the run."""
     controllers: tuple[OwnController, ...] = ()
     """The user's own controllers."""
     record: Record = Record.model_validate({})
     """How finely the run file is written."""
+    expect: Mapping[str, Expectations] = Field(default_factory=dict)
+    """What is expected of key figures, by their name or ./file.py:function; `gridseam test` holds it."""
     variants: Mapping[Name, Mapping[str, Any]] = Field(default_factory=dict, exclude=True)
     """Named changes to this scenario: mappings are merged, lists and values replaced."""
 
@@ -186,9 +213,9 @@ class Scenario(Part):
         """Name of the variant that was applied, empty for the scenario as it stands."""
         return self._variant
 
-    def at_ms(self, disturbance: Disturbance) -> int:
-        """Return when `disturbance` begins [ms after the start]."""
-        return disturbance.at.since(self.time.start)
+    def at_ms(self, event: Disturbance | Transfer) -> int:
+        """Return when a disturbance or a handover takes place [ms after the start]."""
+        return event.at.since(self.time.start)
 
     def interfaces(self) -> tuple[InterfacePlace, ...]:
         """Return all interfaces, DSO by DSO in the order of the file."""

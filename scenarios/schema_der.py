@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from scenarios.base import NotNegative, Part, Percent, Positive, Series, Share
+from scenarios.base import Count, NotNegative, Part, Percent, Positive, Real, Series, Share, Text
 
 PowerFactor = Annotated[float, Field(strict=True, gt=0, le=1)]
+
+
+TARIFF = tuple(
+    float(p) for p in (22, 21, 20, 20, 21, 24, 29, 33, 32, 28, 24, 21, 19, 19, 21, 25, 30, 36, 40, 41, 37, 32, 28, 25)
+)
 
 
 class Load(Part):
@@ -31,6 +36,8 @@ class Pv(Part):
     """Installed power over the feeder's peak load."""
     unit_kw: Positive = 500.0
     """Size of one plant."""
+    count: Count | None = None
+    """Plants a feeder, each of unit_kw on average, in the place of mw_per_mw_load."""
     profiles: Series = ("PV1", "PV3")
     """Profile series, dealt out over the plants."""
     s_over_p: Annotated[float, Field(strict=True, ge=1, le=2)] = 1.1
@@ -42,6 +49,10 @@ class Wind(Part):
 
     mw_per_mw_load: NotNegative = 0.2
     """Installed power over the feeder's peak load."""
+    unit_mw: Positive = 3.0
+    """Size of one turbine."""
+    count: Count | None = None
+    """Turbines a feeder, each of unit_mw on average, in the place of mw_per_mw_load."""
     profiles: Series = ("WP1",)
     """Profile series, dealt out over the turbines."""
 
@@ -57,6 +68,24 @@ class Storage(Part):
     """One way."""
     soc_start: Share = 0.5
     """Share of the energy stored at the start."""
+    soc_min: Share = 0.05
+    """Lowest share of the energy that is used."""
+    soc_max: Share = 0.95
+    """Highest share of the energy that is used."""
+    standby_share: Annotated[float, Field(strict=True, ge=0, le=0.1)] = 0.002
+    """What it draws for itself, over its rated power."""
+    schedule: Literal["self_consumption", "price"] = "self_consumption"
+    """What a battery does without a command: balance its connection point, or trade by the tariff a day ahead."""
+    wear: NotNegative = 4.0
+    """Cost of wear for each energy that is given back, in the tariff's unit: what a trade has to earn."""
+    reserve_h: NotNegative = 0.25
+    """How long a reserve it has promised must last; the energy for it is kept, both ways."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.soc_min >= self.soc_max:
+            raise ValueError(f"soc_min {self.soc_min:g} is not below soc_max {self.soc_max:g}")
+        return self
 
 
 class Ev(Part):
@@ -72,6 +101,39 @@ class Ev(Part):
     """Energy of one battery."""
     charging: Literal["uncontrolled", "price", "controlled"] = "uncontrolled"
     """What a vehicle does without a command: at once, by price, or spread over its stay."""
+    sessions: Text | None = None
+    """./file.csv beside the scenario with device, vehicle, arrival, departure, energy_kwh, v2g; else drawn."""
+
+
+class HeatPump(Part):
+    """Heat pumps with a store of heat."""
+
+    mw_per_mw_load: NotNegative = 0.0
+    """Electric rating over the feeder's peak load."""
+    buffer_h: Positive = 1.0
+    """Store of heat over what the rating makes [h]."""
+    profiles: Series = ("Air_Parallel_1", "Air_Semi-Parallel_1")
+    """Profile series, dealt out over the pumps."""
+
+
+class Flexible(Part):
+    """Consumption that can wait: it is made up for later, and never put off beyond its buffer."""
+
+    mw_per_mw_load: NotNegative = 0.0
+    """Rated power over the feeder's peak load."""
+    buffer_h: Positive = 2.0
+    """How long rated power can be put off or drawn ahead, both together [h]."""
+    profiles: Series = ("G0-A",)
+    """Profile series, dealt out over the consumers."""
+
+
+class Chp(Part):
+    """Biogas and combined heat and power, which can be dispatched below what their profile offers."""
+
+    mw_per_mw_load: NotNegative = 0.0
+    """Installed power over the feeder's peak load."""
+    profiles: Series = ("BM1", "BM2")
+    """Profile series, dealt out over the plants."""
 
 
 class Der(Part):
@@ -87,3 +149,15 @@ class Der(Part):
     """Batteries."""
     ev: Ev = Ev()
     """Electric vehicles."""
+    heatpump: HeatPump = HeatPump()
+    """Heat pumps."""
+    flexible: Flexible = Flexible()
+    """Consumption that can wait."""
+    chp: Chp = Chp()
+    """Combined heat and power."""
+    inertia_s: NotNegative = 0.0
+    """Gain of batteries against the slope of frequency at stage 4, over rated power [MW s/Hz per MW]."""
+    rules: Text = "vde"
+    """Connection rules: vde, ieee1547_a, ieee1547_b, or ./file.toml beside the scenario."""
+    tariff: Annotated[tuple[Real, ...], Field(min_length=24, max_length=24)] = TARIFF
+    """Price by local hour, for charging and trading by price."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, get_args
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
+import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from scenarios.base import Count, Name, NotNegative, Part, Percent, Positive, Real, Series, Text, Whole
 from scenarios.durations import Duration
 from sims.core.errors import nearest
+
+if TYPE_CHECKING:
+    from sims.transmission.case import MachineCase
 
 ShippedGrid = Literal["mv_oberrhein", "mv_oberrhein_kerber", "cigre_mv", "cigre_mv_lv"]
 SHIPPED_GRIDS: tuple[str, ...] = get_args(ShippedGrid)
@@ -67,6 +72,35 @@ class Afrr(Part):
     """From one set-point to the next."""
 
 
+class Frequency(Part):
+    """How frequency is followed after a disturbance."""
+
+    model: Literal["quasi_steady", "dynamic"] = "quasi_steady"
+    """At the grid step under droop, or the machines' motion from the disturbance until they have settled."""
+    coupling_ms: Duration = Field(20, alias="coupling")
+    """Interval in which devices hear frequency and answer while it moves."""
+    inertia_gws: Positive | None = None
+    """Kinetic energy of all machines together; as in the table if not given."""
+    h_max_s: Positive | None = None
+    """Largest inertia constant of a machine, before `inertia_gws` scales all."""
+
+    @model_validator(mode="after")
+    def _fine(self) -> Self:
+        if not 10 <= self.coupling_ms <= 50 or self.coupling_ms % 10:
+            raise ValueError(f"coupling {self.coupling_ms} ms must be 10, 20, 30, 40 or 50 ms")
+        return self
+
+    def of(self, case: MachineCase) -> MachineCase:
+        """Return `case` with the inertia asked for."""
+        machines = case.machines
+        if self.h_max_s is not None:
+            h = np.minimum(machines["h_s"], self.h_max_s)
+            machines = replace(machines, values={**machines.values, "h_s": h})
+        if self.inertia_gws is not None:
+            machines = machines.scaled_inertia(self.inertia_gws * 1000 / float(machines.stored_mws.sum()))
+        return case.with_machines(machines)
+
+
 class Transmission(Part):
     """The transmission grid and how it is balanced."""
 
@@ -82,6 +116,8 @@ class Transmission(Part):
     """The exchange between cells."""
     reserves: tuple[Reserve, ...] = ()
     """Per cell; a cell without an entry holds none."""
+    frequency: Frequency = Frequency.model_validate({})
+    """Frequency after a disturbance."""
     afrr: Afrr = Afrr.model_validate({})
     """Secondary control before a cell balances itself."""
 

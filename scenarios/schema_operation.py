@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from scenarios.base import Name, NotNegative, Part, Percent, Positive, Share, Text
+from scenarios.base import Name, NotNegative, Part, Percent, Positive, Real, Share, Text
 from scenarios.durations import Delay, Duration, Moment
 from sims.core.errors import nearest
 
@@ -92,6 +92,8 @@ class Metering(Part):
     """From one telegram of a secondary substation to the next."""
     estimation_ms: Duration = Field(300_000, alias="estimation")
     """From one state estimation to the next."""
+    tso_der_ms: Duration | None = Field(None, alias="tso_der")
+    """From one telegram about a feeder's DER to the TSO to the next, at stages 1 and 2; without it none is sent."""
     v_accuracy_percent: Percent = 0.5
     """Accuracy class of voltage readings, taken as three standard deviations."""
     p_accuracy_percent: Percent = 1.0
@@ -181,6 +183,13 @@ class _Event(Part):
     at: Moment
     """When: ``"15:00"``, ``"1d 06:00"``, or a duration since the start."""
 
+    @property
+    def words(self) -> str:
+        """What happens, in a few words: the kind and what it befalls."""
+        told = self.model_dump(exclude={"at", "kind", "duration_ms"}, exclude_none=True)
+        kind = str(getattr(self, "kind", "")).replace("_", " ")
+        return " ".join([kind, *(f"{key} {value}" for key, value in told.items())])
+
 
 class LineFault(_Event):
     """A permanent short circuit on a line of a feeder."""
@@ -204,6 +213,21 @@ class CommsOutage(_Event):
     """How long."""
 
 
+class Tampering(_Event):
+    """Somebody falsifies what messages say on the way up from a place of the network, and back down to it."""
+
+    kind: Literal["tamper"] = "tamper"
+    """What happens."""
+    node: Text
+    """Name of the place, such as dso_1.i1; the link to the place above it is in foreign hands."""
+    duration_ms: Duration = Field(alias="duration")
+    """How long."""
+    bias: Annotated[Mapping[Name, Real], Field(min_length=1)]
+    """What is added to which value of a message, such as {v_pu: 0.03}; messages without it pass as they are."""
+    topic: Text = ""
+    """Only messages whose topic begins so; all if not given."""
+
+
 class GeneratorTrip(_Event):
     """A generator leaves the transmission grid."""
 
@@ -213,7 +237,60 @@ class GeneratorTrip(_Event):
     """Its name in the transmission table."""
 
 
-Disturbance = Annotated[LineFault | CommsOutage | GeneratorTrip, Field(discriminator="kind")]
+class LoadStep(_Event):
+    """Consumption at a transmission bus rises at once, and stays."""
+
+    kind: Literal["load_step"] = "load_step"
+    """What happens."""
+    bus: Annotated[int, Field(strict=True, ge=1)]
+    """Number of the transmission bus."""
+    p_mw: Real
+    """Active power, positive for more load."""
+    q_mvar: Real = 0.0
+    """Reactive power."""
+
+
+class LineSwitch(_Event):
+    """The transmission lines between two buses open or close."""
+
+    kind: Literal["line_switch"] = "line_switch"
+    """What happens."""
+    from_bus: Annotated[int, Field(strict=True, ge=1)] = Field(alias="from")
+    """Number of the transmission bus at one end."""
+    to_bus: Annotated[int, Field(strict=True, ge=1)] = Field(alias="to")
+    """At the other end."""
+    closed: bool = False
+    """True closes; between islands only while they are in step."""
+
+
+class Island(_Event):
+    """A cell separates: all its tie-lines open."""
+
+    kind: Literal["island"] = "island"
+    """What happens."""
+    cell: Annotated[int, Field(strict=True, ge=1)]
+    """Number of the cell."""
+
+
+Upset = GeneratorTrip | LoadStep | LineSwitch | Island
+"""What befalls the transmission system."""
+Disturbance = Annotated[LineFault | CommsOutage | Tampering | Upset, Field(discriminator="kind")]
+
+
+class Transfer(Part):
+    """A duty that changes hands within the run."""
+
+    at: Moment
+    """When: ``"12:00"``, ``"1d 06:00"``, or a duration since the start."""
+    duty: Literal["support_tso_voltage", "balance_cell"]
+    """Which; others are the DSO's own matter."""
+    to: Literal["dso", "tso"]
+    """Who holds it from then on, whatever the stage."""
+
+    @property
+    def words(self) -> str:
+        """What happens, in a few words."""
+        return f"{self.duty.replace('_', ' ')} to {self.to.upper()}"
 
 
 class OwnController(Part):

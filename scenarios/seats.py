@@ -42,6 +42,7 @@ TABLE: tuple[Row, ...] = (
     Row("dms", "balance_cell", "controllers.centralized.balance:BalanceCell", CENTRAL, (4, 4)),
     Row("area", "observe", "controllers.distributed.observe:ObserveArea", DISTRIBUTED),
     Row("area", "manage_congestion", "controllers.distributed.congestion:ConsensusCurtailment", DISTRIBUTED, (2, 4)),
+    Row("area", "manage_congestion", "controllers.distributed.relief:RelieveImport", DISTRIBUTED, (2, 4)),
     Row("area", "control_voltage", "controllers.distributed.voltage:ConsensusVoltVar", DISTRIBUTED, (2, 4)),
     Row("area", "restore_supply", "controllers.distributed.restoration:RestoreSupply", DISTRIBUTED, (2, 4)),
     Row("area", "support_tso_voltage", "controllers.distributed.interface:ShareReactive", DISTRIBUTED, (3, 4)),
@@ -77,17 +78,18 @@ def seats(
     desks: dict[str, dict[str, Any]] = {}
     for row in _rows(scenario, responsibility):
         factory = load_class(row.use, scenario.folder)
+        does = row.use.rpartition(":")[2]
         for name, belief, neighbours in _sites(row.at, places, told, responsibility.architecture):
             settings = _settings(scenario, row, responsibility, wishes)
-            if row.at == "dms":
+            if row.at in ("dms", "area"):
                 settings["shared"] = desks.setdefault(name, {})
             site = Site(
                 name, responsibility.roles[name], responsibility.duties_of(responsibility.roles[name]), belief,
                 neighbours, int(settings.get("cycle_ms", scenario.time.step_ms)),
-                np.random.default_rng([scenario.seed, zlib.crc32(name.encode()), zlib.crc32(row.duty.encode())]),
+                np.random.default_rng([scenario.seed, *(zlib.crc32(what.encode()) for what in (name, row.duty, does))]),
                 settings,
             )
-            found.append(Seat(site, factory(site)))
+            found.append(Seat(site, factory(site), spans_ms=_spans_ms(row, responsibility)))
     return found
 
 
@@ -99,14 +101,21 @@ def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:
         if o.architecture in (None, architecture) and architecture in HOME[o.at]
     ]
     for row in TABLE:
-        if architecture not in row.architectures or not row.stages[0] <= stage <= row.stages[1]:
+        handed = row.stages[0] > 1 and responsibility.changes_hands(row.duty)
+        if architecture not in row.architectures or not (handed or row.stages[0] <= stage <= row.stages[1]):
             continue
         if not any(row.at in SEATED[o.at] and row.duty in o.duties for o in own):
             yield row
     for o in own:
-        held = tuple(duty for duty in o.duties if responsibility.held(duty) or o.at == "tso")
+        held = tuple(duty for duty in o.duties if responsibility.ever_held(duty) or o.at == "tso")
         if held:
-            yield Row(SEATED[o.at][0], held[0], o.use, (architecture,))
+            yield Row(SEATED[o.at][0], held[0], o.use, (architecture,), (1 if o.at == "tso" else 2, 4))
+
+
+def _spans_ms(row: Row, responsibility: Responsibility) -> tuple[tuple[int, int], ...]:
+    """Return when a seat is staffed: with a duty that changes hands, while the DSO's side holds it; else always."""
+    handed = row.stages[0] > 1 and responsibility.changes_hands(row.duty)
+    return responsibility.held_spans_ms(row.duty) if handed else ()
 
 
 HOME: Mapping[str, tuple[str, ...]] = {"dms": CENTRAL, "agent": DISTRIBUTED, "tso": ALL}
@@ -164,7 +173,10 @@ def _settings(
         settings["t_i_s"] = settings["t_i_ms"] / 1000
     if row.at == "tso":
         afrr = scenario.transmission.afrr
-        cells = sorted({d.cell for d in scenario.dsos}) if responsibility.held("balance_cell") else []
+        cells = sorted({d.cell for d in scenario.dsos}) if responsibility.ever_held("balance_cell") else []
+        if responsibility.changes_hands("balance_cell"):
+            spans_ms = responsibility.held_spans_ms("balance_cell")
+            settings["held_spans_s"] = tuple((start / 1000, end / 1000) for start, end in spans_ms)
         settings |= {
             "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cycle_ms": afrr.cycle_ms, "cells_held_by_dso": cells,
             "u_set_pu": dict(wishes),

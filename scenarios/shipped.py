@@ -62,10 +62,13 @@ class TransmissionOutline:
         Bus number -> cell number.
     generators : tuple of str
         Their names.
+    branches : frozenset of frozenset of int
+        Pairs of buses that a branch joins.
     """
 
     cell_of_bus: Mapping[int, int]
     generators: tuple[str, ...]
+    branches: frozenset[frozenset[int]]
 
 
 @lru_cache(maxsize=16)
@@ -81,9 +84,10 @@ def transmission_outline(path: Path) -> TransmissionOutline:
         table = json.loads(path.read_text(encoding="utf-8"))
         cells = {int(bus["id"]): int(bus["cell"]) for bus in table["bus"]}
         names = tuple(str(machine["name"]) for machine in table["machine"])
+        pairs = frozenset(frozenset({int(row["from"]), int(row["to"])}) for row in table["branch"])
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ValueError(f"{path.name} is no transmission table ({type(err).__name__}: {err})") from err
-    return TransmissionOutline(MappingProxyType(cells), names)
+    return TransmissionOutline(MappingProxyType(cells), names, pairs)
 
 
 @dataclass(frozen=True)

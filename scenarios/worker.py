@@ -6,6 +6,7 @@ import importlib
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,12 +22,22 @@ REPORT_EVERY_S = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run of a sweep: a scenario under one pairing, written into the folder `out`."""
+    """One run of a sweep: a scenario under one pairing, written into the folder `out`.
+
+    `page` is the operator's page to write with it, none where it is empty; `back` leads from it to the report.
+    """
 
     scenario: Scenario
     architecture: str
     stage: int
     out: Path
+    page: Path | None = None
+    back: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The run file it writes."""
+        return self.out / f"{self.architecture}-{self.stage}.h5"
 
     @property
     def label(self) -> str:
@@ -76,6 +87,14 @@ def _next(pipe: Connection[Any, Any]) -> Job | None:
     return job
 
 
+def _write_page(path: Path, page: Path, back: str) -> None:
+    """Write the page here, beside other runs; one that fails is written again, and told, with the report."""
+    from results.runpage import write_page
+
+    with suppress(GridseamError):
+        write_page(path, page, back)
+
+
 def perform(job: Job, target: str, tell: Callable[[Advance], None]) -> Done | Failed:
     """Run one job and return how it ended; `tell` gets the simulated time now and then."""
     reached_ms, told_s = 0, 0.0
@@ -91,6 +110,8 @@ def perform(job: Job, target: str, tell: Callable[[Advance], None]) -> Done | Fa
     try:
         run = getattr(importlib.import_module(module), name)
         path = run(job.scenario, job.architecture, job.stage, job.out, progress=progress)
+        if job.page is not None:
+            _write_page(path, job.page, job.back)
     except GridseamError as err:
         return Failed(str(err), traceback.format_exc(), refused=isinstance(err, ScenarioError | GridError))
     except (BrokenPipeError, ConnectionResetError):

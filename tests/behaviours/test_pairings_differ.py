@@ -9,7 +9,7 @@ import pytest
 from controllers.responsibility import DEGENERATE
 from scenarios import seats
 from scenarios.assemble import responsibility_of
-from scenarios.devices import der_simulator
+from scenarios.devices import der_simulator, drivers
 from scenarios.ground import ground
 
 PAIRINGS = tuple((a, s) for a in ("local", "centralized", "distributed") for s in (1, 2, 3, 4))
@@ -66,19 +66,19 @@ def test_the_schedule_is_the_same_in_all(runs):
     assert all((run.values("cell", "p_sched_mw") == first).all() for run in runs.values())
 
 
-def test_the_drivers_are_the_same_in_all(scenario):
+def test_the_drivers_are_the_same_in_all_and_no_run_moves_them(scenario):
     shared = ground(scenario)
-
-    def stays(pairing):
+    for pairing in PAIRINGS:
         table = responsibility_of(shared, *pairing)
-        sim = der_simulator(scenario, shared.table, shared.series, table, shared.cell_of_dso, step_ms=60_000)
-        return vars(sim.dispatch.ev.sessions)
-
-    first = stays(PAIRINGS[0])
-    assert any(np.size(v) for v in first.values())
-    for pairing in PAIRINGS[1:]:
-        for name, values in stays(pairing).items():
-            np.testing.assert_array_equal(values, first[name])
+        sim = der_simulator(
+            scenario, shared.table, shared.series, table, shared.cell_of_dso, step_ms=60_000, stays=shared.stays
+        )
+        sim.step(0, {})
+        sim.step(60_000, {})
+    untouched = vars(drivers(scenario, shared.table, shared.series))
+    assert any(np.size(v) for v in untouched.values())
+    for name, values in vars(shared.stays).items():
+        np.testing.assert_array_equal(values, untouched[name])
 
 
 def no_stage(architecture):

@@ -1,73 +1,81 @@
-import json
-
+import numpy as np
 import pandapower as pp
 import pandapower.networks as pn
 import pytest
 
-from scenarios import catalogue
+from scenarios import catalogue, nets, shelf
 from scenarios.schema_grid import SHIPPED_GRIDS
 from sims.core.errors import GridError
+from sims.grid.compiled import CompiledNet
 
 
-def test_every_grid_that_a_scenario_can_name_is_there():
-    assert set(catalogue.GRIDS) == set(SHIPPED_GRIDS)
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """An empty folder to keep grids in, and a catalogue that has read none."""
+    monkeypatch.setenv(shelf.FOLDER, str(tmp_path / "kept"))
+    catalogue.compiled.cache_clear()
+    yield tmp_path / "kept"
+    catalogue.compiled.cache_clear()
+
+
+def parts(thing, name=""):
+    """Give every array, number and text of a compiled grid with its place."""
+    if hasattr(thing, "__dataclass_fields__"):
+        thing = {k: v for k, v in vars(thing).items() if not callable(v)}
+    if isinstance(thing, dict):
+        for key, value in thing.items():
+            yield from parts(value, f"{name}.{key}")
+    elif isinstance(thing, tuple):
+        for k, value in enumerate(thing):
+            yield from parts(value, f"{name}.{k}")
+    else:
+        yield name, thing
 
 
 @pytest.mark.parametrize("name", SHIPPED_GRIDS)
-def test_they_solve_and_come_without_generators_and_with_tap_changers(name):
-    net = catalogue.net(name)
-    assert len(net.sgen) == len(net.storage) == 0
-    large = net.trafo[net.trafo.vn_hv_kv > 60]
-    assert len(large)
-    assert (large.tap_changer_type == "Ratio").all()
-    assert large.tap_step_percent.notna().all()
+def test_they_hang_on_one_busbar_and_are_radial(name):
     grid = catalogue.compiled(name)
     assert grid.roots.size == 1, "all infeeds are one busbar"
     assert grid.live.all()
     assert grid.radial
 
 
-def test_mv_oberrhein_is_the_load_case_of_its_publisher():
-    theirs, ours = pn.mv_oberrhein("load"), catalogue.net("mv_oberrhein")
-    at = theirs.load.sort_values("bus"), ours.load.sort_values("bus")
-    p = [(t.p_mw * t.scaling).to_numpy() for t in at]
-    assert p[1] == pytest.approx(p[0])
-    assert (ours.load.q_mvar / ours.load.p_mw).to_numpy() == pytest.approx(0.2031)
+def test_a_grid_off_the_shelf_is_the_compiled_one_to_the_last_bit(own_folder, monkeypatch):
+    made = CompiledNet.from_net(nets.net("cigre_mv_lv"), "cigre_mv_lv", merge_roots=True)
+    first = catalogue.compiled("cigre_mv_lv")
+    catalogue.compiled.cache_clear()
+    monkeypatch.setattr(nets, "net", None)  # nobody builds it again
+    again = catalogue.compiled("cigre_mv_lv")
+    assert again is not first
+    for grid in (first, again):
+        for (place, theirs), (same_place, ours) in zip(parts(made), parts(grid), strict=True):
+            assert place == same_place
+            assert np.asarray(theirs).dtype == np.asarray(ours).dtype, place
+            np.testing.assert_array_equal(ours, theirs, err_msg=place)
 
 
-def test_a_low_voltage_grid_takes_the_place_of_the_load_it_stands_for():
-    mv, both = catalogue.net("cigre_mv"), catalogue.net("cigre_mv_lv")
-    assert 5 in mv.load.bus.to_numpy()
-    assert 5 not in both.load.bus.to_numpy()
-    assert (both.bus.vn_kv < 1).sum() == (pn.create_cigre_network_lv().bus.vn_kv < 1).sum()
-    kerber = catalogue.net("mv_oberrhein_kerber")
-    assert (kerber.bus.vn_kv < 1).sum() > 57
-    assert len(kerber.ext_grid) == len(catalogue.net("mv_oberrhein").ext_grid)
+def test_the_net_behind_the_arrays_is_there_for_whoever_asks(own_folder):
+    catalogue.compiled("cigre_mv")
+    catalogue.compiled.cache_clear()
+    grid = catalogue.compiled("cigre_mv")
+    assert len(grid.net.bus) == 15
+    assert grid.net is grid.net
 
 
-def test_a_net_of_the_users_own(tmp_path):
+def test_a_net_of_the_users_own_is_read_again_when_its_file_changes(own_folder, tmp_path):
     net = pn.create_cigre_network_mv(with_der=False)
     pp.to_json(net, str(tmp_path / "own.json"))
     grid = catalogue.compiled("./own.json", tmp_path)
     assert grid.n_nodes == catalogue.compiled("cigre_mv").n_nodes
+    catalogue.compiled.cache_clear()
+    net.line.loc[0, "length_km"] *= 2
+    pp.to_json(net, str(tmp_path / "own.json"))
+    longer = catalogue.compiled("./own.json", tmp_path)
+    assert longer.y_raw[1, 0] == pytest.approx(grid.y_raw[1, 0] / 2)
+    assert len(list(own_folder.glob("grid-*.kept"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("{", "cannot be read as JSON"),
-        ('{"a": 1}', "is no pandapower net"),
-        (json.dumps({"_module": "os.path", "_class": "x", "_object": {}}), "names the module 'os.path'"),
-        (json.dumps({"_object": json.dumps({"_module": "subprocess", "_class": "Popen"})}), "the module 'subprocess'"),
-        (json.dumps({"_module": "pandapowerful.x", "_class": "x"}), "names the module 'pandapowerful.x'"),
-    ],
-)
-def test_what_is_no_net_or_names_foreign_code_is_refused(tmp_path, text, said):
-    (tmp_path / "bad.json").write_text(text)
-    with pytest.raises(GridError, match=r"grid bad\.json: .*" + said):
-        catalogue.net("./bad.json", tmp_path)
-
-
-def test_a_file_that_is_not_there_is_named(tmp_path):
+def test_a_file_that_is_not_there_is_named(own_folder, tmp_path):
     with pytest.raises(GridError, match=r"grid none\.json: cannot be read"):
-        catalogue.net("./none.json", tmp_path)
+        catalogue.compiled("./none.json", tmp_path)
+    assert not list(own_folder.glob("*.kept"))

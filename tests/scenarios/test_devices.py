@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 
 from controllers.responsibility import Responsibility
-from scenarios.devices import der_simulator, device_map, scaled
-from sims.distribution.simulator import KINDS
+from scenarios.devices import der_simulator, device_map, device_table, drivers, scaled
+from scenarios.load import load
+from scenarios.places import places
+from scenarios.series import profiles
+from sims.distribution.devices import KINDS
 
 
 def by_feeder(table, kind, column="p_rated_mw"):
@@ -36,7 +39,7 @@ def test_devices_are_placed_alike_whatever_the_pairing_but_carry_its_laws(shared
     def of(architecture, stage, **more):
         return der_simulator(
             shared.scenario, shared.table, shared.series, Responsibility(architecture, stage), shared.cell_of_dso,
-            step_ms=60_000, **more,
+            step_ms=60_000, stays=shared.stays, **more,
         )
 
     first, last = of("local", 1), of("local", 4)
@@ -48,7 +51,8 @@ def test_devices_are_placed_alike_whatever_the_pairing_but_carry_its_laws(shared
 
 def test_each_dso_finds_its_own_devices_at_their_nodes(shared):
     sim = der_simulator(
-        shared.scenario, shared.table, shared.series, Responsibility("local", 2), shared.cell_of_dso, step_ms=60_000
+        shared.scenario, shared.table, shared.series, Responsibility("local", 2), shared.cell_of_dso, step_ms=60_000,
+        stays=shared.stays,
     )
     seen = []
     for dso in shared.places.dsos:
@@ -61,3 +65,23 @@ def test_each_dso_finds_its_own_devices_at_their_nodes(shared):
             assert KINDS[kind] == shared.table.kind[i]
         seen += found.index.tolist()
     assert sorted(seen) == list(range(len(shared.table)))
+
+
+def test_what_stands_at_low_voltage_follows_4105_and_the_rest_4110(small, write):
+    scenario = load(write(small))
+    spots, series = places(scenario), profiles(scenario)
+    table = device_table(scenario, spots, series)
+    volt = [f.plan.grid.vn_kv for f in spots.feeders]
+    kv = np.array([volt[f][n] for f, n in zip(table.feeder, table.node, strict=True)])
+    sources = np.isin(table.kind, ("pv", "wind"))
+    assert (table.level[kv <= 1.0] == "lv").all()
+    assert ((kv <= 1.0) & sources).any()
+    big = sources & (kv > 1.0) & (table.s_rated_mva >= 0.135)
+    assert (table.level[big] == "mv").all()
+    sim = der_simulator(
+        scenario, table, series, Responsibility("local", 1), {"north": 0, "south": 1}, step_ms=60_000,
+        stays=drivers(scenario, table, series),
+    )
+    names = np.array([sim.curves[k].name if k >= 0 else "" for k in sim.curve_pf])
+    assert set(names[sources & (table.level == "lv")]) == {"pf_4105"}
+    assert set(names[big]) == {"pf_4110"}

@@ -35,7 +35,7 @@ def test_a_right_file_loads(small, write):
         ("stage: 1", "stage: 5", "winter.yaml:6 pairing.stage: '5' is not one of 1 | 2 | 3 | 4"),
         (
             "  step: 60 s", "  stepp: 60 s",
-            "winter.yaml:5 time.stepp: is not known here; known are start, duration, step (did you mean step?)",
+            "winter.yaml:5 time.stepp: is not known here; known are start, duration, step, zone (did you mean step?)",
         ),
         (
             "duration: 24 h", "duration: 24",
@@ -72,8 +72,8 @@ def test_a_right_file_loads(small, write):
         ("sn_mva: 300", "sn_mva: -3", "winter.yaml:20 dsos.0.interfaces.1.trafo.sn_mva: -3 must be > 0"),
         (
             "kind: line_fault", "kind: line_falt",
-            "winter.yaml:29 disturbances.0.kind: 'line_falt' is not one of line_fault | comms_outage | generator_trip "
-            "(did you mean line_fault?)",
+            "winter.yaml:29 disturbances.0.kind: 'line_falt' is not one of line_fault | comms_outage | tamper | "
+            "generator_trip | load_step | line_switch | island (did you mean line_fault?)",
         ),
         (
             "kind: line_fault, feeder", "feeder",

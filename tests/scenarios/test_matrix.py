@@ -153,3 +153,18 @@ def test_ctrl_c_ends_all_workers(tmp_path, small, write):
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)
+
+
+def test_the_first_seed_writes_pages(scenario, tmp_path):
+    seeds = [changed(scenario, {"seed": n}) for n in (3, 4)]
+    jobs = jobs_of(seeds, tmp_path, pages=True)
+    assert [job.page for job in jobs[:2]] == [tmp_path / "pages" / f"local-{n}.html" for n in (1, 2)]
+    assert all(job.page is None for job in jobs[6:])
+    assert all(job.page is None for job in jobs_of(seeds, tmp_path))
+
+
+def test_a_page_that_cannot_be_written_leaves_the_run_alone(scenario, stand_in, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    job = Job(scenario, "distributed", 1, tmp_path, tmp_path / "page.html")
+    assert perform(job, stand_in, lambda _: None) == Done(tmp_path / "distributed-1.h5"), "it is no run file"
+    assert not (tmp_path / "page.html").exists()

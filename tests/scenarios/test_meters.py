@@ -1,7 +1,10 @@
 import pytest
 
+from results.runfile import Run
 from scenarios.assemble import responsibility_of
+from scenarios.load import load
 from scenarios.meters import meter_plans, transmission_plan
+from scenarios.run import run_pairing
 from sims.distribution.feeders import Feeder, Feeders
 
 
@@ -74,3 +77,28 @@ def test_ties_go_to_whoever_balances_and_interfaces_to_whoever_supports(plans, a
     plan = plans(architecture, stage)[1]
     assert (list(plan.tie_to), list(plan.interface_own)) == (ties, own)
     assert all("tso" in to for to in plan.interface_to)
+
+
+@pytest.mark.parametrize("architecture", ["local", "centralized", "distributed"])
+@pytest.mark.parametrize(("stage", "subscribed"), [(1, True), (2, True), (3, False), (4, False)])
+def test_the_tso_reads_der_at_the_first_two_stages_over_the_network(
+    small_path, tmp_path, architecture, stage, subscribed
+):
+    if architecture != "centralized" and stage in (1, 3):
+        pytest.skip("the same row of the table as the next stage")
+    given = {"time.duration": "6 min", "disturbances": [], "communication.metering.tso_der": "2 min"}
+    with Run(run_pairing(load(small_path, None, given), architecture, stage, tmp_path)) as run:
+        told = run.is_one_of("messages", "topic", "der")
+        if not subscribed:
+            assert not told.any()
+            return
+        sender, receiver = (run.texts("messages", column)[told] for column in ("sender", "receiver"))
+        assert set(receiver) == {"tso"}
+        assert sorted(set(sender)) == run.labels("feeder")
+        assert told.sum() == 3 * len(run.labels("feeder"))  # at 0, 2 and 4 min
+        way = (run.column("messages", "arrived_ms") - run.column("messages", "sent_ms"))[told]
+        assert (way[run.is_one_of("messages", "fate", "delivered")[told]] > 5).all()  # over three links
+
+
+def test_without_a_subscription_nobody_reads_der(plans):
+    assert all(plan.der_to == () for plan in plans("centralized", 1)[0])

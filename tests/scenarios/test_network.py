@@ -2,6 +2,7 @@ import pytest
 
 from scenarios.load import load
 from scenarios.network import TOPICS, Route, addresses, build, port_of
+from sims.core.errors import ScenarioError
 from sims.core.message import Message
 
 
@@ -85,3 +86,14 @@ def test_orders_go_to_the_actuators_and_all_else_to_the_sites(shared, topic, rec
 
 def test_topics_are_named_once():
     assert len(TOPICS) == len(set(TOPICS))
+
+
+def test_outages_of_one_place_that_overlap_are_refused_with_file_and_line(small, write):
+    second = '      - {at: "16:05", kind: comms_outage, node: north.dms, duration: 10 min}\n'.replace("      ", "  ")
+    head, mark, tail = small.partition("variants:")
+    one = second.replace("16:05", "16:00")
+    text = head + one + second + mark + tail
+    line = text[: text.index("16:05")].count("\n") + 1
+    with pytest.raises(ScenarioError, match=rf"winter.yaml:{line}.*north.dms is down then already"):
+        load(write(text))
+    load(write(text.replace("16:05", "16:10")))

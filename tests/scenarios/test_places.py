@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scenarios.catalogue import net
+from scenarios.nets import net
 from scenarios.places import CUSTOMERS_PER_MW, stations
 
 

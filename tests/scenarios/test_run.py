@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from results.runfile import Run
+from scenarios.cell import cell_digest
+from scenarios.cell import finished as is_finished
 from scenarios.load import load
 from scenarios.run import PACKAGES, run_pairing
 from sims.core.errors import ScenarioError
@@ -50,6 +52,30 @@ def test_it_says_what_was_run(finished):
     duties = json.loads(attrs["duties"])
     assert duties["support_tso_voltage"] == ["device", "dms"]
     assert duties["balance_cell"] == ["tso"]
+
+
+def test_it_is_known_as_the_cell_it_is(finished, small_path):
+    path, run, _ = finished
+    scenario = load(small_path, None, SHORT)
+    assert run.attrs["cell"] == cell_digest(scenario, "centralized", 3)
+    assert is_finished(scenario, "centralized", 3, path)
+    assert json.loads(run.attrs["events_json"]) == []
+    event = load(small_path, None, SHORT | {"disturbances": [
+        {"at": "2 min", "kind": "line_fault", "feeder": "dso_1.f01", "line": 3}]}).disturbances[0]  # fmt: skip
+    assert event.words == "line fault feeder dso_1.f01 line 3"
+
+
+def test_every_branch_names_its_buses_and_every_quantity_its_simulator(finished):
+    run = finished[1]
+    buses = set(run.labels("bus"))
+    for kind in ("line", "trafo"):
+        for end in ("from_bus", "to_bus"):
+            assert set(run.static(kind, end)) <= buses
+    ends = zip(run.static("line", "from_bus"), run.static("line", "to_bus"), strict=True)
+    assert all(a != b and a.partition(".b")[0] == b.partition(".b")[0] for a, b in ends)
+    sources = {name: run.about(*name.split("/"))["source"] for name in (
+        "bus/vm_pu", "feeder/pv_mw", "feeder/loss_mw", "cell/f_hz", "estimate/age_s")}  # fmt: skip
+    assert list(sources.values()) == ["distribution", "der", "distribution", "transmission", "recorder"]
 
 
 def test_provenance_names_every_package(finished):

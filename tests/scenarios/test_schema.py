@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from controllers.responsibility import ARCHITECTURES, FROM_STAGE, STAGES
 from scenarios import schema_operation
-from scenarios.catalogue import GRIDS
 from scenarios.load import load
+from scenarios.nets import GRIDS
 from scenarios.schema import Scenario
 from scenarios.schema_grid import SHIPPED_GRIDS
 
