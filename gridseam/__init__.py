@@ -22,12 +22,17 @@ _WHERE = {
     "Scenario": "scenarios.schema:Scenario",
     "run": "gridseam.study:run",
     "compare": "gridseam.study:compare",
+    "vary": "gridseam.variation:vary",
+    "export": "results.export:export",
+    "diff": "results.difference:diff",
+    "repair": "results.repair:repair",
     "open": "results.runfile:Run",
     "Run": "results.runfile:Run",
     "Site": "controllers.contract:Site",
     "Controller": "controllers.contract:Controller",
     "check_controller": "controllers.checks:check_controller",
     "command": "controllers.contract:command",
+    "small_belief": "controllers.specimen:small_belief",
     "Message": "sims.core.message:Message",
     "GridseamError": "sims.core.errors:GridseamError",
     "ScenarioError": "sims.core.errors:ScenarioError",
@@ -39,8 +44,13 @@ if TYPE_CHECKING:
     from controllers.contract import Controller as Controller
     from controllers.contract import Site as Site
     from controllers.contract import command as command
+    from controllers.specimen import small_belief as small_belief
     from gridseam.study import compare as compare
     from gridseam.study import run as run
+    from gridseam.variation import vary as vary
+    from results.difference import diff as diff
+    from results.export import export as export
+    from results.repair import repair as repair
     from results.runfile import Run as Run
     from scenarios.load import load as load
     from scenarios.schema import Scenario as Scenario

@@ -1,20 +1,22 @@
-"""The command line: run, compare, validate, list, schema, info, report."""
+"""The command line: run, compare, validate, list, schema, new, dms, and the commands on files."""
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from gridseam.study import Study
-    from scenarios.matrix import Outcome
+from gridseam.dms import app as dms_app
+from gridseam.field_commands import field
+from gridseam.file_commands import BaselineOption, KpiOption, PagesOption, files
+from gridseam.new_commands import new
+from gridseam.shown import BAD_INPUT, CANCELLED, FAILED, MISSED, OK, show, tell_failures
 
-OK, BAD_INPUT, FAILED, CANCELLED = 0, 2, 3, 130
+if TYPE_CHECKING:
+    from gridseam.variation import Variation
+    from scenarios.schema import Scenario
 
 app = typer.Typer(
     help="The same grids, the same day, the same disturbances, under every pairing of control architecture and "
@@ -26,6 +28,13 @@ ScenarioArgument = Annotated[str, typer.Argument(help="A YAML file, or the name 
 VariantOption = Annotated[str | None, typer.Option(help="One of the scenario's variants.")]
 OverrideOption = Annotated[
     list[str] | None, typer.Option("-x", metavar="KEY=VALUE", help="Change a value, such as -x time.duration='2 h'.")
+]
+JobsOption = Annotated[int | None, typer.Option("-j", min=1, help="Worker processes. [default: all processors]")]
+DaskOption = Annotated[
+    str | None, typer.Option("--dask", metavar="ADDRESS", help="Run on the Dask cluster with this scheduler.")
+]
+ShardOption = Annotated[
+    str | None, typer.Option(metavar="I/N", help="Run only the I-th of N parts, for job arrays.")
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results. [default: a new one in results/runs]")]
 
@@ -62,13 +71,14 @@ def run(
     """Run one pairing and write its run file."""
     from rich.console import Console
 
+    from gridseam.axes import axes as read_axes
     from gridseam.progress import Display
-    from gridseam.study import drop_if_empty, new_folder
+    from gridseam.study import drop_if_empty, folder_for
     from scenarios.load import load
     from scenarios.matrix import sweep
     from scenarios.worker import Job
 
-    axes = _axes(x)
+    axes = read_axes(x)
     several = [key for key, values in axes.items() if len(values) > 1]
     if several:
         raise typer.BadParameter(f"{several[0]} has several values; `gridseam compare` runs them all")
@@ -76,13 +86,12 @@ def run(
     given = {"architecture": architecture, "stage": stage, "seed": seed}
     overrides |= {key: value for key, value in given.items() if value is not None}
     checked = load(scenario, variant, overrides)
-    folder = out or new_folder(checked.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder_for(checked.name, out)
     job = Job(checked, checked.pairing.architecture, checked.pairing.stage, folder)
     with Display(Console(stderr=True), 1) as display:
         outcome = sweep([job], 1, display)[0]
     if outcome.path is None:
-        code = _tell_failures([outcome])
+        code = tell_failures([outcome])
         drop_if_empty(folder)
         raise typer.Exit(code)
     typer.echo(outcome.path)
@@ -95,105 +104,151 @@ def compare(
         list[str] | None,
         typer.Option(
             "-x", metavar="KEY=VALUE,...",
-            help="What to run or change: architecture=local,centralized, stage=1,2, seed=1,2,3, or any key of the "
-            "scenario; several values of other keys give a comparison each.",
+            help="What to run or change: architecture=local,centralized, stage=1,2, seed=1..10, or any key of the "
+            "scenario; several values of other keys are compared at each of them.",
         ),
     ] = None,
-    jobs: Annotated[int | None, typer.Option("-j", min=1, help="Worker processes. [default: all processors]")] = None,
+    jobs: JobsOption = None,
+    dask: DaskOption = None,
     out: OutOption = None,
     variant: VariantOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Keep finished runs, of --out or of the newest folder; run the rest.")
+    ] = False,
+    shard: ShardOption = None,
+    kpi: KpiOption = None,
+    baseline: BaselineOption = None,
+    pages: PagesOption = True,
 ) -> None:  # fmt: skip
     """Run all pairings of a scenario, print the key figures, write cube and report."""
-    from gridseam import study
-    from scenarios.load import load
+    from rich.console import Console
 
-    axes = _axes(x)
-    seeds = axes.pop("seed", None)
-    fixed: dict[str, Any] = {}
-    for key in ("architecture", "stage"):
-        if key in axes:
-            fixed[f"matrix.{key}"] = axes.pop(key)
-    swept = [key for key, values in axes.items() if len(values) > 1]
-    plans = []
-    for values in itertools.product(*axes.values()):
-        chosen = dict(zip(axes, values, strict=True))
-        label = ",".join(f"{key}={chosen[key]}" for key in swept)
-        plans.append((label, load(scenario, variant, fixed | chosen)))
+    from gridseam import study
+    from gridseam.axes import axes, pairing
+    from gridseam.progress import Display
+    from gridseam.variation import points_of, vary_at
+    from scenarios.load import changed
+    from scenarios.shard import Shard
+
+    asked = axes(x)
+    seeds = asked.pop("seed", None)
+    fixed = {f"matrix.{key}": asked.pop(key) for key in ("architecture", "stage") if key in asked}
+    fixed |= {key: asked.pop(key)[0] for key in list(asked) if len(asked[key]) == 1}
+    part = Shard.read(shard) if shard else None
+    against = pairing(baseline) if baseline else None
+    points = points_of(scenario, asked, variant, fixed)
+    for _, checked in points:
         for seed in seeds or ():
-            load(scenario, variant, fixed | chosen | {"seed": seed})
-    folder = out or study.new_folder(plans[0][1].name)
-    studies = [_study(checked, folder / _folder_name(label), label, seeds, jobs) for label, checked in plans]
-    failed = [outcome for one in studies for outcome in one.failed]
+            changed(checked, {"seed": seed})
+    matrix = points[0][1].matrix
+    count = len(points) * len(matrix.architecture) * len(matrix.stage) * len(set(seeds or [0]))
+    count = len(part.of_these(range(count))) if part else count
+    workers = _workers(jobs, dask)
+    done: study.Study | Variation
+    with Display(Console(stderr=True), count) as display:
+        if asked:
+            done = vary_at(points, seed=seeds, out=out, workers=workers, watch=display, resume=resume, shard=part,
+                           kpi=kpi or (), baseline=against, pages=pages)  # fmt: skip
+        else:
+            done = study.compare(points[0][1], seed=seeds, out=out, workers=workers, watch=display, resume=resume,
+                                 shard=part, kpi=kpi or (), baseline=against, pages=pages)  # fmt: skip
+    if done.kept:
+        typer.echo(f"{done.kept} of {count} runs were finished before and kept")
+    show(done)
+    if part:
+        typer.echo(f"part {part.number} of {part.of} is done; once all are: gridseam report {done.folder}")
+    failed = [outcome for outcome in done.outcomes if outcome.path is None]
     if failed:
-        code = _tell_failures(failed)
-        if any(one.runs for one in studies):
-            sys.stderr.write(f"{len(failed)} failed; the results of the others are in {folder}\n")
-        study.drop_if_empty(folder)
+        code = tell_failures(failed)
+        if len(failed) < len(done.outcomes):
+            sys.stderr.write(f"{len(failed)} failed; the results of the others are in {done.folder}\n")
+        study.drop_if_empty(done.folder)
         raise typer.Exit(code)
 
 
-def _study(checked: Any, folder: Path, label: str, seeds: Sequence[int] | None, jobs: int | None) -> Study:
+def _workers(jobs: int | None, dask: str | None) -> int | str | None:
+    if jobs is not None and dask is not None:
+        raise typer.BadParameter("-j counts processes of this machine; leave it out with --dask")
+    return jobs if dask is None else dask
+
+
+@app.command("test")
+def suite(
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Scenarios, or folders of them.")],
+    junit: Annotated[Path | None, typer.Option(help="Write the verdicts as JUnit XML.")] = None,
+    jobs: JobsOption = None,
+    dask: DaskOption = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for run files. [default: results/runs/suite]")] = None,
+    variant: VariantOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep finished runs and run the rest.")] = False,
+    shard: ShardOption = None,
+) -> None:
+    """Run scenarios and hold the key figures against what they expect.
+
+    Exit code 0: all is as expected; 1: an expectation is missed; 2: the input is refused; 3: a run failed.
+    """
     from rich.console import Console
 
-    from gridseam import study
+    from gridseam.junit import write_junit
     from gridseam.progress import Display
+    from gridseam.shown import show_suite
+    from gridseam.suite import collect, run_suite
+    from scenarios.shard import Shard
 
-    count = len(checked.matrix.architecture) * len(checked.matrix.stage) * len(seeds or [0])
-    if label:
-        typer.echo(label)
-    with Display(Console(stderr=True), count) as display:
-        done = study.compare(checked, seed=seeds, out=folder, workers=jobs, watch=display)
-    _show(done)
-    return done
-
-
-def _show(done: Study) -> None:
-    from rich.console import Console
-
-    from results.compare import terminal_table
-
-    if done.comparison is None:
-        return
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
-    console.print(terminal_table(done.comparison))
-    for path in (done.cube, done.table, done.report):
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
-
-
-def _tell_failures(failed: Sequence[Outcome]) -> int:
-    """Say what went wrong, each cause once; return the exit code."""
-    by_error: dict[str, list[Outcome]] = {}
-    for outcome in failed:
-        by_error.setdefault(outcome.error, []).append(outcome)
-    for error, alike in by_error.items():
-        sys.stderr.write(f"{'; '.join(outcome.job.label for outcome in alike)}: {error}\n")
-        first = alike[0]
-        if first.trace and not first.refused:
-            log = first.job.out / f"{first.job.architecture}-{first.job.stage}.failure.txt"
-            log.write_text(first.trace, encoding="utf-8")
-            sys.stderr.write(f"  details in {log}\n")
-    return BAD_INPUT if all(outcome.refused for outcome in failed) else FAILED
+    part = Shard.read(shard) if shard else None
+    cases = collect(paths, variant)
+    mine = part.of_these(cases) if part else cases
+    with Display(Console(stderr=True), sum(len(case.jobs(Path())) for case in mine)) as display:
+        results = run_suite(mine, out, workers=_workers(jobs, dask), watch=display, resume=resume)
+    show_suite(results)
+    if junit:
+        typer.echo(write_junit(results, junit))
+    failed = [outcome for result in results for outcome in result.failed]
+    if failed:
+        raise typer.Exit(tell_failures(failed))
+    raise typer.Exit(MISSED if any(result.missed for result in results) else OK)
 
 
 @app.command()
-def validate(scenario: ScenarioArgument, x: OverrideOption = None) -> None:
+def validate(
+    scenario: ScenarioArgument,
+    x: OverrideOption = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Load the grids, profiles and controllers that it names, too.")
+    ] = False,
+) -> None:
     """Check a scenario and all its variants without running anything."""
+    from gridseam.axes import axes
     from scenarios.load import load, variants
     from sims.core.errors import ScenarioError
 
-    overrides = {key: values[0] for key, values in _axes(x).items()}
+    overrides = {key: values[0] for key, values in axes(x).items()}
     problems = []
     for variant in (None, *variants(scenario)):
         try:
             checked = load(scenario, variant, overrides)
+            if deep:
+                _load_named(checked)
         except ScenarioError as err:
             problems += [p for p in err.problems if p not in problems]
         else:
             typer.echo(f"{checked.name}{f', variant {variant}' if variant else ''}: {_summary(checked)}")
     if problems:
         raise ScenarioError(problems)
+
+
+def _load_named(checked: Scenario) -> None:
+    """Load all that a scenario names: grids, profiles, placed devices, controllers, own key figures."""
+    from controllers.loading import load_class
+    from results.kpis.table import own_kpi
+    from scenarios.ground import ground
+
+    ground(checked)
+    for own in checked.controllers:
+        load_class(own.use, checked.folder)
+    for name in checked.expect:
+        if ":" in name:
+            own_kpi(name, checked.folder)
 
 
 def _summary(checked: Any) -> str:
@@ -236,74 +291,10 @@ def schema() -> None:
     typer.echo(json.dumps(Scenario.model_json_schema(), indent=2))
 
 
-@app.command()
-def info(run_file: Annotated[Path, typer.Argument(metavar="RUN", help="A run file (.h5).")]) -> None:
-    """Say what a run file holds."""
-    from results.runfile import Run
-
-    with Run(run_file) as found:
-        typer.echo(f"{run_file}: {found.status}")
-        for key in ("title", "architecture", "stage", "seed", "history"):
-            if key in found.attrs:
-                typer.echo(f"{key}: {found.attrs[key]}")
-        for kind in found.kinds:
-            times_s = found.seconds(kind)
-            span = f"to {times_s[-1] / 3600:.2f} h" if len(times_s) else "none yet"
-            typer.echo(f"{kind}: {len(found.labels(kind))} things, {len(times_s)} rows {span}")
-        for table in found.tables:
-            typer.echo(f"{table}: {found[table].sizes['event']} events")
-
-
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a comparison.")],
-) -> None:
-    """Compute key figures and report again from the run files in a folder."""
-    from gridseam import study
-    from sims.core.errors import GridseamError
-
-    runs = study.runs_in(folder)
-    if not runs:
-        raise GridseamError(f"{folder}: holds no run files (<architecture>-<stage>.h5)")
-    _show(study.evaluate(folder, runs))
-
-
-def _axes(entries: Sequence[str] | None) -> dict[str, list[Any]]:
-    """Return what ``-x key=a,b`` asks for: key -> values, read as YAML; commas inside brackets do not part."""
-    from scenarios.document import scalar
-    from sims.core.errors import Problem, ScenarioError
-
-    axes: dict[str, list[Any]] = {}
-    for entry in entries or ():
-        key, sign, text = entry.partition("=")
-        if not sign or not key.strip():
-            raise ScenarioError([Problem(f"-x {entry}", "", "write it as key=value, such as -x time.duration='2 h'")])
-        if key.strip() in axes:
-            raise ScenarioError([Problem(f"-x {entry}", "", f"'{key.strip()}' stands here twice")])
-        axes[key.strip()] = [scalar(part.strip()) for part in _split(text)]
-    return axes
-
-
-def _split(text: str) -> list[str]:
-    parts, depth, quote = [""], 0, ""
-    for sign in text:
-        if quote:
-            quote = "" if sign == quote else quote
-        elif sign in "'\"":
-            quote = sign
-        elif sign in "[{":
-            depth += 1
-        elif sign in "]}":
-            depth -= 1
-        elif sign == "," and depth == 0:
-            parts.append("")
-            continue
-        parts[-1] += sign
-    return parts
-
-
-def _folder_name(label: str) -> str:
-    return "".join(sign if sign.isalnum() or sign in "=.,_-" else "_" for sign in label)
+app.add_typer(files)
+app.add_typer(field)
+app.add_typer(dms_app, name="dms")
+app.add_typer(new, name="new")
 
 
 if __name__ == "__main__":

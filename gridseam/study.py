@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scenarios.cell import finished
 from scenarios.load import changed, load
-from scenarios.matrix import Outcome, Watch, jobs_of, sweep
+from scenarios.matrix import Outcome, Watch, jobs_of, page_address, sweep
 from scenarios.schema import Scenario
-from sims.core.errors import GridseamError
+from scenarios.shard import Shard
+from scenarios.worker import Job
+from sims.core.errors import GridseamError, Problem, ScenarioError, nearest
 
 if TYPE_CHECKING:
     from results.compare import Comparison
+    from results.kpis.kpi import Kpi
+    from results.paired import Differences
     from results.runfile import Run
 
 RUNS = Path("results") / "runs"
 Key = tuple[str, int, int]
 """Architecture, stage, seed."""
+Pairing = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,12 @@ class Study:
         The run files of those that ended well.
     comparison : Comparison or None
         The key figures; None where no run ended well.
-    cube, table, report : Path or None
-        ``cube.nc``, ``kpis.csv`` and ``report.html``.
+    cube, table, report, workbook : Path or None
+        ``cube.nc``, ``kpis.csv``, ``report.html`` and ``kpis.xlsx``.
+    differences : Differences or None
+        Every pairing against the baseline, where there are several seeds or a baseline was named.
+    kept : int
+        Runs that were finished before and not done again.
     """
 
     folder: Path
@@ -46,6 +56,9 @@ class Study:
     cube: Path | None = None
     table: Path | None = None
     report: Path | None = None
+    differences: Differences | None = None
+    workbook: Path | None = None
+    kept: int = 0
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
@@ -71,8 +84,7 @@ def new_folder(name: str, parent: Path | None = None) -> Path:
     """Create and return ``<parent>/<name>-<n>`` with the first number that comes after all taken ones."""
     parent = parent or RUNS
     parent.mkdir(parents=True, exist_ok=True)
-    taken = [p.name.removeprefix(f"{name}-") for p in parent.glob(f"{name}-*")]
-    number = max((int(t) for t in taken if t.isdigit()), default=0) + 1
+    number = max(_numbered(name, parent), default=0) + 1
     while True:
         folder = parent / f"{name}-{number}"
         try:
@@ -81,6 +93,11 @@ def new_folder(name: str, parent: Path | None = None) -> Path:
             number += 1
             continue
         return folder
+
+
+def _numbered(name: str, parent: Path) -> list[int]:
+    taken = [p.name.removeprefix(f"{name}-") for p in parent.glob(f"{name}-*")]
+    return [int(t) for t in taken if t.isdigit()]
 
 
 def drop_if_empty(folder: Path) -> None:
@@ -133,7 +150,8 @@ def run_file(
 def compare(
     scenario: Scenario | str | Path, *, architecture: Sequence[str] | None = None,
     stage: Sequence[int] | None = None, seed: Iterable[int] | None = None, out: str | Path | None = None,
-    workers: int | None = None, watch: Watch | None = None,
+    workers: int | str | None = None, watch: Watch | None = None, resume: bool = False, shard: Shard | None = None,
+    kpi: Sequence[str] = (), baseline: Pairing | None = None, pages: bool = True,
 ) -> Study:
     """Run all pairings of the scenario's matrix, compute the key figures, write the report.
 
@@ -146,10 +164,22 @@ def compare(
         Run everything once for each of these seeds.
     out : path, optional
         Folder for all files; a new one below ``results/runs`` if left out.
-    workers : int, optional
-        Processes; as many as processors if left out. The result does not depend on it.
+    workers : int or str, optional
+        Processes, as many as processors if left out; or the address of a Dask scheduler. The result does not
+        depend on it.
     watch : Watch, optional
         Told how the runs proceed.
+    resume : bool
+        Keep the finished runs in `out` (the newest folder of this scenario if left out) and run what is
+        missing, or was run with other settings, files or another version.
+    shard : Shard, optional
+        Run only this part of the runs, and leave figures and report to `evaluate` once all parts are done.
+    kpi : sequence of str
+        Key figures of your own, ``./file.py:function``, beside those that are built in.
+    baseline : (architecture, stage), optional
+        What the differences are taken against; the first pairing if left out.
+    pages : bool
+        Write a page for each pairing's first seed, too.
 
     Raises
     ------
@@ -162,31 +192,120 @@ def compare(
     if stage is not None:
         matrix["matrix.stage"] = list(stage)
     checked = _changed(scenario, matrix)
+    kpis = own_kpis(kpi)
+    if baseline is not None:
+        check_baseline(checked, baseline)
     seeds = list(dict.fromkeys(seed)) if seed is not None else [checked.seed]
     scenarios = [changed(checked, {"seed": s}) for s in seeds]
-    folder = Path(out) if out else new_folder(checked.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    outcomes = sweep(jobs_of(scenarios, folder), workers, watch)
-    runs = {
-        (o.job.architecture, o.job.stage, o.job.scenario.seed): o.path for o in outcomes if o.path is not None
-    }
-    return evaluate(folder, runs, tuple(outcomes))
+    folder = folder_for(checked.name, out, resume)
+    outcomes, kept = complete(jobs_of(scenarios, folder, pages), workers, watch, resume, shard)
+    if shard:
+        return Study(folder, outcomes, runs_of(outcomes), kept=kept)
+    return replace(evaluate(folder, runs_of(outcomes), outcomes, kpis, baseline, pages), kept=kept)
 
 
-def evaluate(folder: Path, runs: Mapping[Key, Path], outcomes: tuple[Outcome, ...] = ()) -> Study:
-    """Compare run files and write cube, table and report into `folder`."""
+def complete(
+    jobs: Sequence[Job], workers: int | str | None, watch: Watch | None, resume: bool, shard: Shard | None
+) -> tuple[tuple[Outcome, ...], int]:
+    """Run jobs, or the part of them that `shard` names and that is not finished yet.
+
+    Returns how each of the part ended, in order, and how many were kept as they were.
+    """
+    mine = shard.of_these(jobs) if shard else list(jobs)
+    kept = {job for job in mine if resume and finished(job.scenario, job.architecture, job.stage, job.path)}
+    done = {o.job: o for o in sweep([job for job in mine if job not in kept], workers, watch)}
+    return tuple(Outcome(job, job.path) if job in kept else done[job] for job in mine), len(kept)
+
+
+def runs_of(outcomes: Iterable[Outcome]) -> dict[Key, Path]:
+    """Return the run files of those that ended well."""
+    return {(o.job.architecture, o.job.stage, o.job.scenario.seed): o.path for o in outcomes if o.path is not None}
+
+
+def folder_for(name: str, out: str | Path | None, resume: bool = False) -> Path:
+    """Return the folder of a comparison, created: `out`, the newest one to resume, or a new one."""
+    if out is None and resume and (numbered := _numbered(name, RUNS)):
+        return RUNS / f"{name}-{max(numbered)}"
+    folder = Path(out) if out else new_folder(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise GridseamError(f"cannot write into {folder}: {err.strerror}") from err
+    return folder
+
+
+def own_kpis(references: Sequence[str]) -> tuple[Kpi, ...]:
+    """Return the built-in key figures and those of the user.
+
+    Raises
+    ------
+    ScenarioError
+        A reference names no function, or a figure that there is already.
+    """
+    from results.kpis.table import KPIS, own_kpi
+
+    found = list(KPIS)
+    for reference in references:
+        mine = own_kpi(reference)
+        if mine.name in {k.name for k in found}:
+            text = f"there is a figure '{mine.name}' already; give the function another name"
+            raise ScenarioError([Problem("kpi", reference, text)])
+        found.append(mine)
+    return tuple(found)
+
+
+def check_baseline(scenario: Scenario, baseline: Pairing) -> None:
+    """Refuse a baseline that the matrix of `scenario` does not hold."""
+    known = [f"{a},{s}" for a in scenario.matrix.architecture for s in scenario.matrix.stage]
+    given = f"{baseline[0]},{baseline[1]}"
+    if given not in known:
+        text = f"{given} is not among the pairings compared, {' '.join(known)}{nearest(given, known)}"
+        raise ScenarioError([Problem("baseline", "", text)])
+
+
+def evaluate(
+    folder: Path, runs: Mapping[Key, Path], outcomes: tuple[Outcome, ...] = (), kpis: Sequence[Kpi] | None = None,
+    baseline: Pairing | None = None, pages: bool = True,
+) -> Study:
+    """Compare run files and write cube, tables, report and the pages of the first seed into `folder`."""
     if not runs:
         return Study(folder, outcomes, runs)
     from results.compare import compare as compare_runs
+    from results.cubefile import write_comparison
+    from results.kpis.table import KPIS
+    from results.paired import paired
     from results.report import write_report
 
-    comparison = compare_runs(runs)
-    cube, table = comparison.write(folder)
+    comparison = compare_runs(runs, KPIS if kpis is None else kpis)
+    differences = None
+    if comparison.pairings and (baseline or len(comparison.seeds) > 1):
+        differences = paired(comparison, baseline)
+    files = write_comparison(comparison, folder, differences)
     first: dict[tuple[str, int], Path] = {}
     for (architecture, stage, _), path in runs.items():
         first.setdefault((architecture, stage), path)
-    report = write_report(comparison, first, folder / "report.html")
-    return Study(folder, outcomes, runs, comparison, cube, table, report)
+    addresses = write_pages(folder, first) if pages else {}
+    report = write_report(comparison, first, folder / "report.html", differences=differences, pages=addresses)
+    return Study(folder, outcomes, runs, comparison, files.cube, files.table, report, differences, files.workbook)
+
+
+def write_pages(folder: Path, runs: Mapping[Pairing, Path]) -> dict[Pairing, str]:
+    """Write the operator's page of each run into ``<folder>/pages``; return their addresses from `folder`.
+
+    A page that is younger than its run and than gridseam's code stays: the process that ran it has written it.
+    """
+    from results import runpage
+
+    found: dict[Pairing, str] = {}
+    sources = (p for p in Path(runpage.__file__).parent.rglob("*") if p.suffix in (".py", ".html", ".js", ".css"))
+    code_s = max(p.stat().st_mtime for p in sources)
+    for (architecture, stage), path in runs.items():
+        address = page_address(architecture, stage)
+        page = folder / address
+        if not page.is_file() or page.stat().st_mtime < max(code_s, path.stat().st_mtime):
+            runpage.write_page(path, page, back="../report.html")
+        found[architecture, stage] = address
+    return found
 
 
 def _open(path: Path) -> Run:

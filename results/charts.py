@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ from results.runfile import Run
 
 Pairing = tuple[str, int]
 MAX_INTERFACES = 6
-_MARKS = 1500
+_MARKS = 240
+"""Marks that can be told apart across a panel."""
 
 
 def _grid(runs: Mapping[Pairing, Run]) -> tuple[list[str], list[int]]:
@@ -35,8 +37,12 @@ def _grid(runs: Mapping[Pairing, Run]) -> tuple[list[str], list[int]]:
 
 
 def _end_h(runs: Mapping[Pairing, Run]) -> float:
-    ends = [float(r.spans_s(k).sum() + r.seconds(k)[0]) for r in runs.values() for k in r.kinds if r.has(k)]
-    return max(ends, default=3600.0) / 3600.0
+    return max((r.once("end_s", partial(_end_s, r)) for r in runs.values()), default=0.0) / 3600.0 or 1.0
+
+
+def _end_s(run: Run) -> float:
+    ends = [float(run.spans_s(k).sum() + run.seconds(k)[0]) for k in run.kinds if run.has(k)]
+    return max(ends, default=0.0)
 
 
 def envelopes(runs: Mapping[Pairing, Run], kind: str, quantity: str, y_label: str, title: str) -> str | None:
@@ -158,15 +164,14 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
         ax.grid(axis="x", visible=False)
         if run is None:
             return False
-        t = time.of(run.column("actions", "t_ms") / 3.6e6)
+        t, width = time.of(run.column("actions", "t_ms") / 3.6e6), float(time.of(time.end_h)) / _MARKS
         who, duty = roles(run), run.texts("actions", "duty").astype(str)
         refused = ~run.is_one_of("actions", "refused", "")
         y = np.array([rows.get(d, np.nan) for d in duty], dtype=float)
         for k, role in enumerate(role_order(who)):
             y_role = y + 0.16 * ((k % 3) - 1)
             for cross in (False, True):
-                mine = np.flatnonzero((who == role) & (refused == cross))
-                mine = mine[:: max(1, len(mine) // _MARKS)]
+                mine = _apart(t, y_role, np.flatnonzero((who == role) & (refused == cross)), width)
                 marker, size = ("x", 3.2) if cross else ("|", 4.2)
                 ax.plot(
                     t[mine], y_role[mine], marker, color=role_colour(role), markersize=size, markeredgewidth=0.8
@@ -175,6 +180,12 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
 
     with style():
         return svg(pairing_panels(*_grid(runs), draw, "", time, high=1.3, left=1.25), "Responsibility timeline")
+
+
+def _apart(t: Any, y: Any, mine: Any, width: float) -> Any:
+    """Return of `mine` one for each place that can be told apart: a time `width` wide, and a height."""
+    place = np.floor(t[mine] / width) + 1j * np.nan_to_num(y[mine], nan=-9.0)
+    return mine[np.sort(np.unique(place, return_index=True)[1])]
 
 
 def role_order(who: Any) -> list[str]:

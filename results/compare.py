@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from results.kpis.table import KPIS, Kpi, compute
+from results.kpis.table import KPIS, Kpi, known_or_computed
 from results.runfile import Run
 from sims.core.errors import GridseamError
 
@@ -92,24 +91,6 @@ class Comparison:
         coords = dict(zip(dims, map(list, (self.architectures, self.stages, self.seeds)), strict=True))
         return xr.Dataset(data, coords, {"Conventions": "CF-1.11", "title": "gridseam comparison"})
 
-    def write(self, folder: str | Path) -> tuple[Path, Path]:
-        """Write ``cube.nc`` and ``kpis.csv`` into `folder`; return both paths."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        cube, table = folder / "cube.nc", folder / "kpis.csv"
-        self.dataset().to_netcdf(cube, engine="h5netcdf")
-        with table.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(("architecture", "stage", "seed", "kpi", "unit", "value"))
-            for i, a in enumerate(self.architectures):
-                for j, s in enumerate(self.stages):
-                    for m, seed in enumerate(self.seeds):
-                        for k in self.kpis:
-                            value = float(self.cube[k.name][i, j, m])
-                            text = "" if np.isnan(value) else repr(value)
-                            rows.writerow((a, s, seed, k.name, k.unit, text))
-        return cube, table
-
 
 def _order(names: set[str]) -> tuple[str, ...]:
     return (*(a for a in ARCHITECTURES if a in names), *sorted(names - set(ARCHITECTURES)))
@@ -140,7 +121,7 @@ def compare(runs: Mapping[Any, str | Path], kpis: Sequence[Kpi] = KPIS) -> Compa
         with Run(path) as run:
             if run.status != "complete":
                 missing[f"{architecture}, stage {stage}"] = run.status
-            for name, value in compute(run, kpis).items():
+            for name, value in known_or_computed(run, kpis).items():
                 cube[name][at] = value
     return Comparison(architectures, stages, seeds, tuple(kpis), cube, missing)
 

@@ -36,7 +36,7 @@ _STYLE = {
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.5, "axes.axisbelow": True,
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5, "ytick.major.size": 2.5,
     "lines.linewidth": 1.0, "lines.solid_capstyle": "round", "legend.frameon": False, "legend.fontsize": 7.5,
-    "axes.formatter.useoffset": False, "path.simplify": True,
+    "axes.formatter.useoffset": False, "path.simplify": True, "axes.titley": 1.0, "axes.titlepad": 3.0,
 }  # fmt: skip
 
 
@@ -77,7 +77,8 @@ def figure(
             "wspace": gap / wide, "hspace": between / high,
         },
     )  # fmt: skip
-    fig.align_ylabels(axes)
+    for ax in axes.flat:  # fixed places: looking for them takes most of the drawing
+        ax.yaxis.set_label_coords(-0.36 / wide, 0.5)
     return fig, axes
 
 
@@ -132,8 +133,10 @@ def pairing_panels(
             ax.set_title(f"{architecture}, stage {stage}", color=colour(architecture))
             if j == 0:
                 ax.set_ylabel(y_label)
-            if time is not None:
-                time.apply(ax, label=i == len(architectures) - 1)
+            if time is not None and i == len(architectures) - 1:
+                ax.set_xlabel(time.label)
+    if time is not None:
+        time.apply(axes[0, 0])  # shared by all
     return fig
 
 

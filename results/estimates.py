@@ -27,10 +27,18 @@ class Assessor:
     """
 
     def __init__(self, nodes: Mapping[str, tuple[str, slice]]) -> None:
-        self._nodes = dict(nodes)
-        self._row = {name: i for i, name in enumerate(self._nodes)}
-        self._estimate = {f: np.full(s.stop - s.start, np.nan) for f, (_, s) in self._nodes.items()}
-        self._taken_ms = np.full(len(self._nodes), -1, np.int64)
+        self._row = {name: i for i, name in enumerate(nodes)}
+        sizes = [place.stop - place.start for _, place in nodes.values()]
+        self._feeder = np.repeat(np.arange(len(nodes)), sizes)
+        ends = np.cumsum(sizes, dtype=np.int64)
+        self._estimate = np.full(len(self._feeder), np.nan)
+        self._own: dict[str, NDArray[np.float64]] = {}
+        self._truth: dict[str, list[tuple[slice, slice]]] = {}
+        for (feeder, (source, place)), end, size in zip(nodes.items(), ends.tolist(), sizes, strict=True):
+            here = slice(end - size, end)
+            self._own[feeder] = self._estimate[here]
+            self._truth.setdefault(source, []).append((here, place))
+        self._taken_ms = np.full(len(nodes), -1, np.int64)
 
     def hear(self, report: Message, now_ms: int) -> None:
         """Take a report if it is an estimate of a feeder known here."""
@@ -41,30 +49,38 @@ class Assessor:
         """Keep an estimate; an agent's covers its own area and leaves the rest of the feeder as it was."""
         feeder = values["feeder"]
         given = np.asarray(values["v_pu"], float)
-        known = np.isfinite(given)
         # Where the operator believes the node dark there is no voltage to be right or wrong about.
-        self._estimate[feeder][known] = np.where(given[known] > DARK_PU, given[known], np.nan)
+        np.copyto(self._own[feeder], np.where(given > DARK_PU, given, np.nan), where=np.isfinite(given))
         self._taken_ms[self._row[feeder]] = now_ms
 
     def errors(self, now_ms: int, bus: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
         """Return error and age of the estimates in force, by feeder; `bus` is the truth by simulator."""
-        count = len(self._nodes)
+        count = len(self._row)
         rmse, largest = np.full(count, np.nan), np.full(count, np.nan)
-        for feeder, (source, nodes) in self._nodes.items():
-            i = self._row[feeder]
-            truth = np.asarray(bus[source]["vm_pu"])[nodes]
-            error = self._estimate[feeder] - np.where(truth > DARK_PU, truth, np.nan)
-            known = error[np.isfinite(error)]
-            if known.size:
-                rmse[i], largest[i] = float(np.sqrt(np.mean(known**2))), float(np.abs(known).max())
+        if (self._taken_ms >= 0).any():
+            truth = np.empty_like(self._estimate)
+            for source, places in self._truth.items():
+                v_pu = np.asarray(bus[source]["vm_pu"])
+                for here, nodes in places:
+                    truth[here] = v_pu[nodes]
+            error = self._estimate - np.where(truth > DARK_PU, truth, np.nan)
+            known = np.flatnonzero(np.isfinite(error))
+            error, size = error[known], np.bincount(self._feeder[known], minlength=count)
+            there = np.flatnonzero(size)
+            if there.size:
+                start = (np.cumsum(size) - size)[there]
+                # From 0 on, as `mean` of one feeder adds up: the numbers are the same to the last bit.
+                total = np.add.reduceat(np.insert(error**2, start, 0.0), start + np.arange(len(start)))
+                rmse[there] = np.sqrt(total / size[there])
+                largest[there] = np.maximum.reduceat(np.abs(error), start)
         age = np.where(self._taken_ms >= 0, (now_ms - self._taken_ms) / 1000, np.nan)
         return {"v_rmse_pu": rmse, "v_max_err_pu": largest, "age_s": age}
 
     def get_state(self) -> dict[str, Any]:
         """Return the estimates in force."""
-        return {"estimate": {f: v.copy() for f, v in self._estimate.items()}, "taken_ms": self._taken_ms.copy()}
+        return {"estimate": self._estimate.copy(), "taken_ms": self._taken_ms.copy()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
-        self._estimate = {f: np.array(v) for f, v in state["estimate"].items()}
-        self._taken_ms = np.array(state["taken_ms"])
+        self._estimate[:] = state["estimate"]
+        self._taken_ms[:] = state["taken_ms"]

@@ -29,6 +29,7 @@ class EventLog:
         set_attributes(self.event, {"long_name": "number of the event"})
         self.data: dict[str, h5py.Dataset] = {}
         self.rows: dict[str, list[NDArray[Any]]] = {}
+        self._dtype: dict[str, np.dtype[Any]] = {}
         for q in table.columns:
             coded = q.name in table.code_tables
             dtype = "i4" if coded else q.dtype
@@ -39,7 +40,7 @@ class EventLog:
             set_attributes(column, {"long_name": q.long_name, "units": "" if coded else q.units})
             if coded:
                 self._code_table(group, column, q.name, table.code_tables[q.name])
-            self.data[q.name], self.rows[q.name] = column, []
+            self.data[q.name], self.rows[q.name], self._dtype[q.name] = column, [], column.dtype
         self.pending = self.total = 0
 
     def _code_table(self, group: h5py.Group, column: h5py.Dataset, name: str, names: Sequence[str]) -> None:
@@ -65,28 +66,31 @@ class EventLog:
                 hint = nearest(given, self.data)
                 raise ModelError("recorder", 0, f"event table '{name}' has no column '{given}'{hint}")
         missing = sorted(set(self.data) - set(columns))
-        sizes = {np.size(v) for v in columns.values()}
+        sizes = {len(v) if type(v) is list else np.size(v) for v in columns.values()}
         if missing or len(sizes) != 1:
             lack = f"lacks {', '.join(missing)}" if missing else f"has columns of lengths {sorted(sizes)}"
             raise ModelError("recorder", 0, f"event table '{name}' {lack}")
         n = sizes.pop()
         unnamed: list[dict[str, Any]] = []
         encoded: dict[str, NDArray[Any]] = {}
-        for column, data in self.data.items():
-            values = np.atleast_1d(np.asarray(columns[column]))
-            if values.dtype.kind in "UOS" and column not in self.codes:
-                raise ModelError("recorder", 0, f"{name}.{column} takes numbers, not '{values.ravel()[0]}'")
-            if values.dtype.kind in "UOS":
-                table = self.codes[column]
-                codes = np.empty(n, dtype="i4")
-                for k, text in enumerate(map(str, values)):
-                    code = table.get(text, UNNAMED if text else EMPTY)
-                    codes[k] = code
-                    if code == UNNAMED:
-                        row = self.total + self.pending + k
-                        unnamed.append({"table": name, "event": row, "column": column, "text": text})
-                values = codes
-            encoded[column] = values.astype(data.dtype)
+        for column in self.data:
+            given = columns[column]
+            texts: Sequence[Any] | None = None
+            if column in self.codes and type(given) is list and given and type(given[0]) is str:
+                texts = given  # as they are: numpy's own texts cost two copies
+            else:
+                values = np.atleast_1d(np.asarray(given))
+                if values.dtype.kind in "UOS":
+                    if column not in self.codes:
+                        raise ModelError("recorder", 0, f"{name}.{column} takes numbers, not '{values.ravel()[0]}'")
+                    texts = list(map(str, values.tolist()))
+            if texts is not None:
+                find = self.codes[column].get
+                values = np.array([find(text, UNNAMED if text else EMPTY) for text in texts], dtype="i4")
+                for k in np.flatnonzero(values == UNNAMED).tolist():
+                    row = self.total + self.pending + k
+                    unnamed.append({"table": name, "event": row, "column": column, "text": str(texts[k])})
+            encoded[column] = values.astype(self._dtype[column])
         for column, values in encoded.items():
             self.rows[column].append(values)
         self.pending += n

@@ -50,6 +50,8 @@ class Quantity:
         CF standard name where CF has one.
     dtype : str
         numpy type; ``f4`` unless more digits are needed.
+    source : str
+        The simulator whose result it is (``distribution``, ``der``, ...); empty where it is not known.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Quantity:
     long_name: str
     standard_name: str = ""
     dtype: str = "f4"
+    source: str = ""
 
 
 @dataclass(frozen=True)

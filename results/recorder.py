@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ __all__ = ["Recorder", "RunWriter", "Tap"]
 
 _ALARM = ("t_ms", "source", "kind", "text", "value")
 _EVENT_PORTS = ("actions", "alarms")
-_NEWS = ("acts", "log")
-"""State ports that hold what is new at a grid tick: acts carried out, messages settled."""
+_NEWS = ("acts", "log", "fine")
+"""State ports that hold what is new at a grid tick: acts carried out, messages settled, rows between two ticks."""
+FINE = "_fine"
+"""Ending of kinds whose rows come in batches with times of their own, while something moves fast."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,12 @@ class Recorder:
         self.writer, self.progress, self._assessor = writer, progress, assessor
         self.taps = [t for t in taps if t.kind not in writer.empty]
         self._check()
+        self._places = [{source: _span(index) for source, index in tap.sources.items()} for tap in self.taps]
         self.ports = Ports(
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=(*(p for p in hears if p in writer.events), *(("reports",) if assessor else ())),
         )
-        self._every = {kind: s.kind.every_ms for kind, s in writer.series.items()}
+        self._every = {kind: s.kind.every_ms for kind, s in writer.series.items() if not kind.endswith(FINE)}
         self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
         self._rows: dict[str, dict[str, NDArray[Any]]] = {}
         self._rows_ms = self._news_ms = -1
@@ -123,26 +127,29 @@ class Recorder:
             self._write_actions(items(inputs, "acts"))
             for columns in inputs.get("log", {}).values():
                 self._write_messages(columns)
+            self._write_fine(items(inputs, "fine"))
             if self.progress is not None:
                 self.progress(now_ms)
         return Step(min(next_tick(now_ms, every_ms) for every_ms in (self._step_ms, *self._every.values())))
 
     def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
         rows: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in self._every if kind in due}
-        for tap in self.taps:
+        for tap, places in zip(self.taps, self._places, strict=True):
             if tap.kind not in due:
                 continue
             found = inputs.get(tap.port, {})
-            row = rows[tap.kind].setdefault(tap.quantity, np.full(self._n[tap.kind], np.nan))
-            for source, index in tap.sources.items():
+            row = rows[tap.kind].get(tap.quantity)
+            if row is None:
+                row = rows[tap.kind][tap.quantity] = np.full(self._n[tap.kind], np.nan)
+            for source, where in places.items():
                 value = found.get(source)
-                if isinstance(value, Mapping):
+                if not isinstance(value, np.ndarray) and isinstance(value, Mapping):
                     value = value.get(tap.quantity)
                 if value is not None:
-                    where: Any = slice(None) if index is None else index
                     try:
                         row[where] = value
                     except ValueError as err:
+                        index = tap.sources[source]
                         size = self._n[tap.kind] if index is None else len(index)
                         got = f"port '{tap.port}' of {source} has shape {np.shape(value)}"
                         raise ModelError(
@@ -165,17 +172,28 @@ class Recorder:
 
     def _write_actions(self, actions: Sequence[Action]) -> None:
         if actions and "actions" in self.writer.events:
-            columns = [c.name for c in self.writer.events["actions"].table.columns]
-            self.writer.append_events("actions", {c: [getattr(a, c) for a in actions] for c in columns})
+            names = [c.name for c in self.writer.events["actions"].table.columns]
+            columns = zip(*map(attrgetter(*names), actions), strict=True)
+            self.writer.append_events("actions", dict(zip(names, map(list, columns), strict=True)))
 
     def _write_messages(self, columns: Mapping[str, Any]) -> None:
         if len(columns["sent_ms"]) and "messages" in self.writer.events:
             self.writer.append_events("messages", columns)
 
-    def finish(self, log: Mapping[str, Any] | None = None) -> None:
-        """Hand the last rows, and messages settled since, to the writer; before closing it."""
+    def _write_fine(self, rows: Sequence[tuple[int, Mapping[str, Mapping[str, Any]]]]) -> None:
+        for t_ms, kinds in rows:
+            for kind, values in kinds.items():
+                if kind in self.writer.series:
+                    self.writer.append(kind, t_ms, values)
+
+    def finish(
+        self, log: Mapping[str, Any] | None = None,
+        fine: Sequence[tuple[int, Mapping[str, Mapping[str, Any]]]] = (),
+    ) -> None:
+        """Hand the last rows, and messages and fine rows settled since, to the writer; before closing it."""
         self._write_rows()
         self._rows_ms = -1
+        self._write_fine(fine)
         if log is not None:
             self._write_messages(log)
 
@@ -186,6 +204,15 @@ class Recorder:
     def set_state(self, state: dict[str, Any]) -> None:
         """Start afresh: a restart writes a run file of its own."""
         self._rows, self._rows_ms = {}, -1
+
+
+def _span(index: NDArray[np.int_] | None) -> slice | NDArray[np.int_]:
+    """Return a slice in place of an index without gaps: what it fills is copied in one go."""
+    if index is None:
+        return slice(None)
+    if len(index) and (np.diff(index) == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
 
 
 def _alarm(now_ms: int, item: Any) -> dict[str, Any]:

@@ -21,7 +21,8 @@ def _quantity(run: Run, group: str, name: str) -> Quantity:
     data = run.dataset(group, name)
     about = run.about(group, name)
     return Quantity(
-        name, about.get("units", "1"), about.get("long_name", name), about.get("standard_name", ""), data.dtype.str
+        name, about.get("units", "1"), about.get("long_name", name), about.get("standard_name", ""), data.dtype.str,
+        about.get("source", ""),
     )
 
 

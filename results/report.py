@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from results.compare import Comparison, Pairing, best, number, verdict
 from results.drawing import colour, stage_style
 from results.kpis.kpi import Kpi
 from results.kpis.responsibility import by_role_and_duty
+from results.paired import Differences
 from results.runfile import Run
 from results.whereabouts import by_feeder
 from sims.core.errors import GridseamError
@@ -31,7 +33,8 @@ DUTIES = (
 """Order of the duties; others that occur come after them."""
 
 _WORST_RGB, _NEUTRAL_RGB = (222, 143, 75), (122, 160, 190)
-_HIDDEN = {"Conventions", "NX_class", "default", "digest", "format", "format_version", "history"}
+_HIDDEN = {"Conventions", "NX_class", "cell", "default", "digest", "events_json", "format", "format_version",
+           "history"}  # fmt: skip
 _TELLS_APART = {"architecture", "stage", "title"}
 _LONG = 400
 
@@ -84,6 +87,21 @@ def _table(comparison: Comparison) -> list[dict[str, Any]]:
     return [{"topic": topic, "rows": rows} for topic, rows in topics.items()]
 
 
+def _apart(differences: Differences | None) -> dict[str, Any] | None:
+    """Return the differences to the baseline as texts; figures that never differ are left out."""
+    if differences is None:
+        return None
+    comparison = differences.comparison
+    pairings = [p for p in comparison.pairings if p != differences.baseline]
+    rows = []
+    for kpi in comparison.kpis:
+        mean = differences.by_kpi[kpi.name].mean
+        if np.nansum(np.abs(mean)) > 0:
+            texts = [differences.text(kpi.name, p, kpi.unit) for p in pairings]
+            rows.append({"kpi": kpi, "cells": [(t.rstrip("*"), t.endswith("*")) for t in texts]})
+    return {"baseline": differences.baseline, "pairings": pairings, "rows": rows, "seeds": len(comparison.seeds)}
+
+
 def _acts(runs: Mapping[Pairing, Run]) -> tuple[list[str], list[str], list[dict[str, Any]]]:
     """Return (duties, roles, a row per duty and role with the acts of each pairing)."""
     counts = {p: by_role_and_duty(r) for p, r in runs.items()}
@@ -105,7 +123,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _LONG else f"{text[:_LONG]} … ({len(text)} characters in the run file)"
 
 
-def _facts(runs: Mapping[Pairing, Run]) -> list[tuple[str, str]]:
+def facts_of(runs: Mapping[Pairing, Run]) -> list[tuple[str, str]]:
     """Return what the runs have in common, and their provenance, as name and text."""
     all_attrs = [r.attrs for r in runs.values()]
     facts: list[tuple[str, str]] = []
@@ -144,7 +162,10 @@ def _dashes(stage: int) -> str:
     return "" if pattern == "solid" else " ".join(f"{2 * x:g}" for x in pattern[1])
 
 
-def write_report(comparison: Comparison, runs: Mapping[Pairing, str | Path], path: str | Path) -> Path:
+def write_report(
+    comparison: Comparison, runs: Mapping[Pairing, str | Path], path: str | Path, *,
+    differences: Differences | None = None, pages: Mapping[Pairing, str] = MappingProxyType({}),
+) -> Path:
     """Write the report as one HTML file that loads nothing from anywhere; return its path.
 
     Parameters
@@ -153,6 +174,10 @@ def write_report(comparison: Comparison, runs: Mapping[Pairing, str | Path], pat
         What `compare` returned for the same runs.
     runs : mapping of (architecture, stage) to path
         The run files whose time series are drawn.
+    differences : Differences, optional
+        Shown as a table of means and intervals.
+    pages : mapping of (architecture, stage) to str
+        Relative addresses of the pages of single runs.
 
     Raises
     ------
@@ -176,8 +201,9 @@ def write_report(comparison: Comparison, runs: Mapping[Pairing, str | Path], pat
             title=title, verdict=verdict(comparison), comparison=comparison, pairings=comparison.pairings,
             heats=[h for k in comparison.kpis if k.name in HEAT and (h := _heat(comparison, k)) is not None],
             table=_table(comparison), pictures=_pictures(opened, duties), drawn=list(opened),
-            roles=[(r, charts.role_colour(r)) for r in roles], acts=acts, facts=_facts(opened),
-            spans=_spans, colours={a: colour(a) for a in comparison.architectures},
+            roles=[(r, charts.role_colour(r)) for r in roles], acts=acts, facts=facts_of(opened),
+            differences=_apart(differences), pages=dict(pages), spans=_spans,
+            colours={a: colour(a) for a in comparison.architectures},
             dashes={s: _dashes(s) for s in comparison.stages},
         )  # fmt: skip
     finally:

@@ -22,6 +22,10 @@ Floats = NDArray[np.float64]
 T = TypeVar("T")
 
 
+_SOUND: set[tuple[Path, int, int, int]] = set()
+"""Complete files whose texts were found sound in this process: path, inode, size, time of change."""
+
+
 class RunError(GridseamError):
     """A run file cannot be read; names the file and what is wrong with it."""
 
@@ -95,12 +99,23 @@ class Run:
             if version > FORMAT_VERSION:
                 known = f"this gridseam reads up to {FORMAT_VERSION}; use a newer one"
                 raise RunError(f"{self.path}: format version {version}; {known}")
+            stat = self.path.stat()
+            seen = (self.path.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            if seen in _SOUND:
+                return
             for name in ("/", *(n for n, g in self._file.items() if isinstance(g, h5py.Group))):
                 group = self._file[name]
                 if _plain(group.attrs.get("digest", b"")) != digest(group):
                     raise RunError(f"{self.path}: names or attributes in group '{name}' are damaged")
+            if self.status == "complete":
+                _SOUND.add(seen)
         except (OSError, KeyError, RuntimeError, UnicodeDecodeError, ValueError) as err:
             raise RunError(f"{self.path}: the file is damaged ({err})") from err
+
+    @property
+    def file(self) -> h5py.File:
+        """The HDF5 file underneath, open for reading."""
+        return self._file
 
     def close(self) -> None:
         """Close the file; datasets not loaded yet become unreadable."""
@@ -145,7 +160,7 @@ class Run:
     def about(self, kind: str, column: str) -> dict[str, Any]:
         """Return the attributes of a column that are plain values: units, long_name, ..."""
         attrs = self.dataset(kind, column).attrs
-        return {k: _plain(attrs[k]) for k in ("units", "long_name", "standard_name", "comment") if k in attrs}
+        return {k: _plain(attrs[k]) for k in ("units", "long_name", "standard_name", "comment", "source") if k in attrs}
 
     def dataset(self, kind: str, column: str) -> h5py.Dataset:
         """Return a column as it lies in the file, nothing read yet."""
@@ -302,6 +317,11 @@ class Run:
         names, values = self.static("kpi", "kpi"), self.static("kpi", "value")
         written = np.isfinite(values).any()
         return dict(zip(map(str, names), map(float, values), strict=True)) if written else {}
+
+    @property
+    def kpi_definitions(self) -> str:
+        """Fingerprint of the definitions that the key figures in the file were computed by; empty where unknown."""
+        return str(_plain(self._file["kpi"].attrs.get("definitions", b""))) if "kpi" in self._file else ""
 
     def check(self) -> None:
         """Read everything once.

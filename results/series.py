@@ -49,9 +49,9 @@ class Series:
                 q.name, (0, n), q.dtype, maxshape=(None, n), chunks=(self.rows, min(n, BLOCK)), fletcher32=True,
                 fillvalue=np.nan,
             )  # fmt: skip
-            set_attributes(
-                data, {"units": q.units, "long_name": q.long_name, "standard_name": q.standard_name}
-            )
+            set_attributes(data, {
+                "units": q.units, "long_name": q.long_name, "standard_name": q.standard_name, "source": q.source,
+            })  # fmt: skip
             data.attrs["_FillValue"] = np.array([np.nan], dtype=q.dtype)
             data.dims[0].attach_scale(self.time)
             data.dims[1].attach_scale(scale)

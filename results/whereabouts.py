@@ -51,8 +51,9 @@ def by_feeder(runs: Mapping[Pairing, Run]) -> str | None:
             return False
         feeders, high, low = hours
         at = np.arange(1, len(feeders) + 1)
-        ax.bar(at, high, color=HIGH, width=0.8)
-        ax.bar(at, -low, color=LOW, width=0.8)
+        edges = np.append(at, len(feeders) + 1) - 0.5
+        ax.stairs(high, edges, fill=True, color=HIGH)  # one shape, where bars were one each
+        ax.stairs(-low, edges, fill=True, color=LOW)
         ax.set_xlim(0.3, len(feeders) + 0.7)
         if len(feeders) <= _NAMED:
             ax.set_xticks(at, feeders)

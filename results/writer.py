@@ -236,12 +236,20 @@ def fill_kpis(file: h5py.File, values: Mapping[str, float], limits: Mapping[str,
 
 
 def write_kpis(
-    path: str | Path, values: Mapping[str, float], limits: Mapping[str, tuple[float, bool]] | None = None
-) -> None:
-    """Write key figures into a finished run file, over the numbers that stood in their places."""
+    path: str | Path, values: Mapping[str, float], limits: Mapping[str, tuple[float, bool]] | None = None,
+    definitions: str = "",
+) -> None:  # fmt: skip
+    """Write key figures into a finished run file, over the numbers that stood in their places.
+
+    `definitions` is the fingerprint of what they were computed by; whoever reads them later may rely on it.
+    """
     try:
         with h5py.File(path, "r+") as file:
             fill_kpis(file, values, limits or {})
+            if definitions:
+                group = file["kpi"]
+                set_attributes(group, {"definitions": definitions})
+                group.attrs["digest"] = np.bytes_(digest(group))
     except OSError as err:
         raise ModelError("recorder", 0, f"cannot write KPIs into {path}: {err}") from err
 

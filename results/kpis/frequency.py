@@ -19,14 +19,22 @@ def _deviation(run: Run) -> Floats | None:
     return None if np.isnan(found).all() else found - nominal_hz
 
 
+def _extremes(run: Run) -> Floats:
+    """Return lowest and highest frequency of any cell [Hz], between the grid's steps where machines were followed."""
+    found = [run.values("cell", "f_hz").astype(float)]
+    if run.has("cell_fine", "f_hz"):
+        found.append(run.values("cell_fine", "f_hz").astype(float))
+    return np.array([min(np.nanmin(f) for f in found), max(np.nanmax(f) for f in found)])
+
+
 def lowest_hz(run: Run) -> float:
     """Return the lowest frequency of any cell (nadir) [Hz]."""
-    return float(np.nanmin(run.values("cell", "f_hz"))) if _deviation(run) is not None else np.nan
+    return float(_extremes(run)[0]) if _deviation(run) is not None else np.nan
 
 
 def highest_hz(run: Run) -> float:
     """Return the highest frequency of any cell [Hz]."""
-    return float(np.nanmax(run.values("cell", "f_hz"))) if _deviation(run) is not None else np.nan
+    return float(_extremes(run)[1]) if _deviation(run) is not None else np.nan
 
 
 def _seconds_outside(run: Run, band_hz: float) -> float:
@@ -57,13 +65,17 @@ def rocof_hz_per_s(run: Run) -> float:
 
     NaN where rows stand further apart than that: coarser rows cannot show it.
     """
-    df_hz = _deviation(run)
-    if df_hz is None:
+    if _deviation(run) is None:
         return np.nan
-    t_s = run.seconds("cell")
+    found = [_steepest(run, kind) for kind in ("cell", "cell_fine") if run.has(kind, "f_hz")]
+    return float(np.fmax.reduce(found))
+
+
+def _steepest(run: Run, kind: str) -> float:
+    t_s, f_hz = run.seconds(kind), run.values(kind, "f_hz").astype(float)
     later = np.searchsorted(t_s, t_s + ROCOF_WINDOW_S - 1e-6)
     rows = np.flatnonzero(later < len(t_s))
     rows = rows[np.abs(t_s[later[rows]] - t_s[rows] - ROCOF_WINDOW_S) < 1e-3]
     if not rows.size:
         return np.nan
-    return float(np.nanmax(np.abs(df_hz[later[rows]] - df_hz[rows])) / ROCOF_WINDOW_S)
+    return float(np.nanmax(np.abs(f_hz[later[rows]] - f_hz[rows])) / ROCOF_WINDOW_S)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 
 from results.kpis import (
     cells,
@@ -20,7 +23,7 @@ from results.kpis.kpi import Better, Kpi, own_kpi
 from results.runfile import Run
 from sims.core.errors import GridseamError, Problem, ScenarioError
 
-__all__ = ["KPIS", "Kpi", "compute", "kpi_places", "own_kpi"]
+__all__ = ["KPIS", "Kpi", "compute", "definitions", "known_or_computed", "kpi_places", "own_kpi"]
 
 _EN50160, _IEEE1366 = "EN 50160:2010", "IEEE Std 1366-2012"
 _DMS = "Rezkalla et al., UPEC 2015"
@@ -176,6 +179,25 @@ KPIS: tuple[Kpi, ...] = tuple(
 def kpi_places(kpis: Sequence[Kpi] = KPIS) -> list[tuple[str, str, str]]:
     """Return (name, unit, definition) of each, as `RunWriter` takes them."""
     return [(k.name, k.unit, k.definition) for k in kpis]
+
+
+@cache
+def definitions() -> str:
+    """Return the fingerprint of the code that computes key figures; stored ones of another are computed again."""
+    found = hashlib.blake2b(digest_size=16)
+    here = Path(__file__).parent
+    for path in sorted((*here.glob("*.py"), here.parent / "runfile.py")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def known_or_computed(run: Run, kpis: Sequence[Kpi] = KPIS) -> dict[str, float]:
+    """Return what `compute` does, without computing what a complete run file holds by the same definitions."""
+    stored = run.kpis if run.status == "complete" and run.kpi_definitions == definitions() else {}
+    built_in = {k.name: k for k in KPIS}
+    kept = {k.name: stored[k.name] for k in kpis if k.name in stored and built_in.get(k.name) is k}
+    rest = compute(run, [k for k in kpis if k.name not in kept])
+    return {k.name: kept[k.name] if k.name in kept else rest[k.name] for k in kpis}
 
 
 def compute(run: Run, kpis: Sequence[Kpi] = KPIS) -> dict[str, float]:

@@ -2,9 +2,6 @@ import json
 
 import pytest
 
-from gridseam.cli import _axes, _folder_name
-from sims.core.errors import ScenarioError
-
 BROKEN = 'name: w\ntime: {start: "2016-07-20T00:00:00+02:00", duration: 1 h}\npairing: {architecture: centrall}\n'
 
 
@@ -104,21 +101,8 @@ def test_schema_is_a_json_schema(gridseam):
 
 def test_help_names_the_commands(gridseam):
     text = gridseam("--help").stdout
-    for command in ("run", "compare", "validate", "list", "schema", "info", "report"):
+    for command in ("run", "compare", "validate", "list", "schema", "info", "report", "export", "diff", "repair"):
         assert f" {command} " in text
-
-
-def test_axes_part_at_commas_outside_brackets():
-    assert _axes(["architecture=local,centralized", "stage=1, 2", "der.pv.profiles=[PV1,PV3],[PV2]", "a='x,y'"]) == {
-        "architecture": ["local", "centralized"], "stage": [1, 2], "der.pv.profiles": [["PV1", "PV3"], ["PV2"]],
-        "a": ["x,y"],
-    }  # fmt: skip
-    with pytest.raises(ScenarioError):
-        _axes(["=3"])
-
-
-def test_folder_names_are_harmless():
-    assert _folder_name("time.step=60 s,profiles=./../x") == "time.step=60_s,profiles=._.._x"
 
 
 STAND_IN = """\

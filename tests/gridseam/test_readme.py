@@ -11,6 +11,8 @@ from controllers.belief import Belief
 from controllers.loading import load_class
 from controllers.responsibility import FROM_STAGE
 from controllers.specimen import small_feeder
+from results.kpis.kpi import own_kpi
+from scenarios.judgement import checks
 from scenarios.load import load
 
 ROOT = Path(__file__).parents[2]
@@ -71,8 +73,20 @@ def test_every_command_shown_exists(line):
     assert {w for w in words[1:] if w.startswith("-")} <= known
 
 
+def test_what_the_guide_expects_can_be_expected(tmp_path):
+    guide = (ROOT / "docs" / "results.md").read_text()
+    blocks = re.findall(r"```(\w+)\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "mine.py").write_text(next(text for kind, text in blocks if kind == "python" and "def worst" in text))
+    (tmp_path / "kpis.csv").write_text("architecture,stage,seed,kpi,unit,value\n")
+    scenario = (ROOT / "scenarios" / "library" / "three_cells.yaml").read_text()
+    (tmp_path / "own.yaml").write_text(scenario + next(text for kind, text in blocks if kind == "yaml"))
+    loaded = load(tmp_path / "own.yaml")
+    assert len(checks(loaded)) == 12 + 6 + 1 + 12 + 12
+    assert own_kpi("./mine.py:worst", tmp_path).better == "higher"
+
+
 def test_every_linked_file_exists():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/nomenclature.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "docs/nomenclature.md", "docs/results.md"):
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
             assert (ROOT / document).parent.joinpath(target).exists(), target
 

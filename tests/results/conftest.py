@@ -1,5 +1,6 @@
 """Run files made with the real writer: tiny ones with round numbers, and a plausible day for pictures."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,9 @@ def write_day(path: Path, architecture: str, stage: int, seed: int = 1, name: st
             "feeder": [feeders[i // 20] for i in range(n_bus)], "dso": ["dso"] * n_bus,
         }, five, {"v_min_pu": 0.94, "v_max_pu": 1.06}),
         Kind("line", [f"line {i}" for i in range(n_line)], quantities("loading_percent"),
-             {"feeder": [feeders[i] for i in line_feeder]}, five),
+             {"feeder": [feeders[i] for i in line_feeder],
+              "from_bus": [f"{x} bus {20 * (i % 2) + i // 2}" for i in range(n_line)],
+              "to_bus": [f"{x} bus {20 * (i % 2) + i // 2 + 1}" for i in range(n_line)]}, five),
         Kind("trafo", ["t1", "t2"], quantities("loading_percent", "tap_pos"), {}, five),
         Kind("feeder", feeders, quantities(
             "p_mw", "q_mvar", "loss_mw", "load_mw", "pv_mw", "pv_avail_mw", "storage_mw", "ev_mw", "ev_unmet_mwh",
@@ -161,6 +164,8 @@ def write_day(path: Path, architecture: str, stage: int, seed: int = 1, name: st
     attrs = {
         "title": f"{name}summer day", "scenario": f"{name}summer", "architecture": architecture, "stage": stage,
         "seed": seed, "disturbances": f"{name}12:00 loss of 300 MW in cell 1; 10:00 fault on {x} south",
+        "duties": json.dumps({"observe": [role], "balance_cell": [f"{name}tso"]}),
+        "events_json": json.dumps([{"t_ms": 43_200_000, "text": f"{name}loss of 300 MW in cell 1"}]),
         "provenance": {"gridseam": "0.1.0", "written": f"{name}2026-06-22"},
     }  # fmt: skip
     with RunWriter(path, attrs=attrs, start_iso=START, kinds=kinds, events=events, kpis=kpi_places()) as w:

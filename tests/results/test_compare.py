@@ -9,6 +9,7 @@ import xarray as xr
 from rich.console import Console
 
 from results.compare import Comparison, best, compare, join, number, terminal_table, verdict
+from results.cubefile import write_comparison
 from results.kpis.kpi import Kpi
 from results.kpis.table import KPIS
 from sims.core.errors import GridseamError
@@ -27,12 +28,12 @@ def test_runs_become_a_cube_and_a_table(day_run: Callable[..., Path], tmp_path: 
     assert comparison.pairings == [("local", 1), ("centralized", 2), ("distributed", 2)]
     assert comparison.value("saidi_min", ("local", 1)) == pytest.approx(1500 * 90 / 8000)
     assert np.isnan(comparison.value("saidi_min", ("local", 2)))
-    cube, table = comparison.write(tmp_path / "out")
-    with xr.open_dataset(cube) as data:
+    files = write_comparison(comparison, tmp_path / "out")
+    with xr.open_dataset(files.cube) as data:
         assert data.saidi_min.dims == ("architecture", "stage", "seed")
         assert float(data.saidi_min.sel(architecture="centralized", stage=2, seed=0)) == pytest.approx(1500 * 5 / 8000)
         assert data.saidi_min.attrs["units"] == "min"
-    with table.open(newline="") as file:
+    with files.table.open(newline="") as file:
         rows = {(r["architecture"], r["stage"], r["kpi"]): r["value"] for r in csv.DictReader(file)}
     assert float(rows["distributed", "2", "messages"]) == 9000
     assert rows["local", "2", "messages"] == ""

@@ -61,3 +61,25 @@ def test_continues_from_a_kept_state():
     second.set_state(first.get_state())
     first.hear(report("dso_1.f01", [2.0, 2.0, 2.0]), 0)
     assert errors(second, np.ones(5))["v_max_err_pu"][0] == 0.0
+
+
+def test_many_feeders_at_once_give_what_each_gives_alone():
+    rng = np.random.default_rng(3)
+    sizes = [40, 1, 17, 230]
+    ends = np.cumsum(sizes).tolist()
+    places = {f"f{k}": ("dso_1", slice(end - n, end)) for k, (end, n) in enumerate(zip(ends, sizes, strict=True))}
+    truth, noise = rng.uniform(0.95, 1.05, ends[-1]), rng.normal(0, 0.01, ends[-1])
+    truth[3] = np.nan
+    assessor = Assessor(places)
+    for name in ("f0", "f1", "f3"):
+        assessor.hear(report(name, (np.nan_to_num(truth, nan=1.0) + noise)[places[name][1]]), 0)
+    found = errors(assessor, truth)
+    for k, name in enumerate(places):
+        here = places[name][1]
+        error = (np.nan_to_num(truth, nan=1.0) + noise)[here] - truth[here]
+        error = error[np.isfinite(error)]
+        if name == "f2":
+            assert np.isnan(found["v_rmse_pu"][k])
+            continue
+        assert found["v_rmse_pu"][k] == np.sqrt(np.mean(error**2))
+        assert found["v_max_err_pu"][k] == np.abs(error).max()

@@ -35,7 +35,7 @@ TAPS = [
 def test_rows_are_gathered_from_their_sources_at_their_own_pace(writer: RunWriter) -> None:
     seen: list[int] = []
     recorder = Recorder(writer, TAPS, progress=seen.append)
-    assert recorder.ports.reads == ("vm", "p", "acts", "log")
+    assert recorder.ports.reads == ("vm", "p", "acts", "log", "fine")
     for k in range(4):
         inputs = {
             "vm": {"north": np.array([1.0, 2.0]) + k, "south": np.array([9.0])},

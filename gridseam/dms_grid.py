@@ -1,0 +1,134 @@
+"""The grid a DMS command works on, found by name, and the places in it that a person names."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from controllers.dms.network import Complexes, Network
+from sims.core.errors import GridError, nearest
+from sims.grid.compiled import CompiledNet
+
+PUBLISHED = ("case33bw",)
+"""Nets of pandapower that come without a scenario of ours."""
+
+
+@dataclass(frozen=True, eq=False)
+class DmsGrid:
+    """A grid with its loads as the operator believes them.
+
+    Parameters
+    ----------
+    name : str
+    raw : pandapowerNet
+    net : Network
+    s : complex array [node]
+        Injections [pu].
+    """
+
+    name: str
+    raw: Any
+    net: Network
+    s: Complexes
+
+    @property
+    def compiled(self) -> CompiledNet:
+        """The grid as arrays."""
+        return self.net.grid
+
+    def bus(self, node: int) -> str:
+        """Return how a node is called in tables: its bus number, and its name where it has one."""
+        number = int(self.compiled.node_bus[node])
+        if number < 0:
+            return f"star {node}"
+        text = str(self.raw.bus["name"].get(number) or "") if "name" in self.raw.bus else ""
+        return f"{number} ({text})" if text not in ("", "None", "nan", str(number)) else str(number)
+
+    def branch(self, row: int) -> str:
+        """Return how a branch is called, such as ``line:6 (6-7)``."""
+        g = self.compiled
+        ends = f"{int(g.node_bus[g.branch_from[row]])}-{int(g.node_bus[g.branch_to[row]])}"
+        return f"{g.branch_kind[row]}:{int(g.branch_element[row])} ({ends})"
+
+    def row(self, text: str) -> int:
+        """Return the branch row of ``line:6``.
+
+        Raises
+        ------
+        GridError
+            It is written otherwise, or there is no such branch; the nearest one is named.
+        """
+        kinds = sorted({str(kind) for kind in self.compiled.branch_kind if kind in ("line", "trafo")})
+        kind, number = self._place(text, kinds)
+        known = self.compiled.branch_element[self.compiled.branch_kind == kind]
+        if number not in known:
+            close = int(known[np.abs(known - number).argmin()])
+            raise GridError(f"grid {self.name}: there is no {kind}:{number} (did you mean {kind}:{close}?)")
+        return self.compiled.branch(kind, number)
+
+    def node(self, text: str) -> int:
+        """Return the node of ``bus:17``, with the same errors."""
+        _, number = self._place(text, ["bus"])
+        known = np.array(sorted(self.compiled.bus_node))
+        if number not in known:
+            close = int(known[np.abs(known - number).argmin()])
+            raise GridError(f"grid {self.name}: there is no bus:{number} (did you mean bus:{close}?)")
+        return self.compiled.node(number)
+
+    def _place(self, text: str, kinds: Iterable[str]) -> tuple[str, int]:
+        kinds = list(kinds)
+        kind, _, number = text.strip().partition(":")
+        if kind not in kinds or not re.fullmatch(r"\d+", number):
+            digits = re.search(r"\d+", text)
+            close = next((k for k in kinds if nearest(kind, [k])), kinds[0])
+            raise GridError(f"'{text}' names nothing in grid {self.name} "
+                            f"(did you mean {close}:{digits.group() if digits else '<number>'}?)")
+        return kind, int(number)
+
+
+def grid_names() -> tuple[str, ...]:
+    """Return the names a grid can be called by; ``./file.json`` brings an own pandapower net."""
+    from scenarios.schema_grid import SHIPPED_GRIDS
+
+    return tuple(sorted({*SHIPPED_GRIDS, *PUBLISHED}))
+
+
+def dms_grid(name: str, load: float = 1.0) -> DmsGrid:
+    """Return a grid with its loads times `load`.
+
+    Raises
+    ------
+    GridError
+        There is no grid of that name, or the file cannot be compiled.
+    """
+    if not name.endswith(".json") and name not in grid_names():
+        known = ", ".join(grid_names())
+        raise GridError(f"there is no grid '{name}'{nearest(name, grid_names())}; there are {known}, or a ./file.json")
+    raw = _raw(name)
+    compiled = CompiledNet.from_net(raw, Path(name).stem, merge_roots=True)
+    p_mw, q_mvar = compiled.nominal()
+    s: Complexes = (load * (p_mw + 1j * q_mvar) / compiled.base_mva).astype(np.complex128)
+    return DmsGrid(compiled.name, raw, Network(compiled), s)
+
+
+def _raw(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name in PUBLISHED:
+            import pandapower.networks as pn
+
+            net = getattr(pn, name)()
+            net.name = name
+            return net
+        from scenarios.nets import net as shipped
+
+        if name.endswith(".json"):
+            path = Path(name)
+            return shipped(f"./{path.name}", path.parent)
+        return shipped(name)
