@@ -38,10 +38,8 @@ class CompiledNet:
         Nodes whose voltage is given.
     root_v : ndarray of complex [root]
         Their set-points [pu].
-    branch_kind : ndarray of str [branch]
-        ``line``, ``trafo``, ``trafo3w`` (three rows each), ``impedance``, ``switch`` (with impedance).
-    branch_element : ndarray of int [branch]
-        pandapower index.
+    branch_kind, branch_element : ndarray of str, of int [branch]
+        ``line``, ``trafo``, ``trafo3w`` (three rows each), ``impedance``, ``switch`` (with impedance); its index.
     branch_side : ndarray of int [branch]
         0, 1, 2 for the high, middle and low side of a three-winding transformer, else 0.
     branch_from, branch_to : ndarray of int [branch]
