@@ -13,6 +13,7 @@ from mosaik.starters import PythonStarter
 
 from sims.core.bridge import STATE, Bridge
 from sims.core.errors import ModelError
+from sims.core.pace import quick_scheduling
 from sims.core.ports import Model
 
 _ABSENT = object()
@@ -103,7 +104,7 @@ class Harness:
         ModelError
             A simulator failed, or stopped before the end without saying so.
         """
-        with _rarely_collecting():
+        with _rarely_collecting(), quick_scheduling():
             self._world.run(until=until_ms, print_progress=False)
         for sid, runner in self._world.compile(use_cache=True).items():
             reached = runner.progress.time.time
