@@ -5,6 +5,8 @@ Run: ``python -m pytest benchmarks/bench_comms.py``.
 
 from __future__ import annotations
 
+import math
+import time
 from typing import Any
 
 import numpy as np
@@ -91,7 +93,9 @@ def frames() -> list[tuple[int, list[tuple[str, str]]]]:
     return [(900_000, subs), (60_000, [(f"primary_{i}", f"dms_{i % 3}") for i in range(48)])]
 
 
-def run_in_mosaik(network: Any, groups: list[tuple[int, list[tuple[str, str]]]], slot_ms: int) -> int:
+def run_in_mosaik(
+    network: Any, groups: list[tuple[int, list[tuple[str, str]]]], slot_ms: int, until_ms: int = DAY_MS
+) -> int:
     host = Host()
     comms = CommsSimulator(network, ["control"], lambda message: "control", slot_ms=slot_ms)
     with Harness() as world:
@@ -100,7 +104,7 @@ def run_in_mosaik(network: Any, groups: list[tuple[int, list[tuple[str, str]]]],
         world.add("host", host)
         world.connect("meters", "outbox", "comms", shifted=True)
         world.connect("comms", "control", "host", "mail")
-        world.run(DAY_MS)
+        world.run(until_ms)
     return host.heard
 
 
@@ -126,6 +130,19 @@ def test_two_hops_in_mosaik(benchmark: Any) -> None:
     heard = benchmark.pedantic(lambda: run_in_mosaik(two_hops(), [(900_000, pairs)], 10), rounds=3)
     assert heard == 96 * 540
     benchmark.extra_info["messages_per_s"] = heard / benchmark.stats["min"]
+
+
+def test_twice_the_steps_in_mosaik(benchmark: Any) -> None:
+    """The same frames for one hour and for two: what the second adds beyond the first is not its own."""
+    pairs = [("a", "c")] * 20
+    spent = {1: math.inf, 2: math.inf}
+    for _ in range(5):
+        for hours in spent:
+            start = time.process_time()
+            run_in_mosaik(two_hops(), [(1000, pairs)], 10, hours * 3_600_000)
+            spent[hours] = min(spent[hours], time.process_time() - start)
+    benchmark.pedantic(lambda: run_in_mosaik(two_hops(), [(1000, pairs)], 10, 3_600_000), rounds=1)
+    benchmark.extra_info["twice_the_steps_cost"] = spent[2] / spent[1]
 
 
 @pytest.mark.parametrize("failing", [False, True])

@@ -103,12 +103,13 @@ class CellBelief:
 
 @dataclass(frozen=True)
 class GeneratorBelief:
-    """A power station under the TSO's secondary control: address, cell, reserve either way [MW]."""
+    """A power station: address, cell, restoration reserve both ways [MW], and how long until all of it is there [s]."""
 
     name: str
     address: str
     cell: int
     reserve_mw: float
+    full_s: float = 300.0
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,10 @@ class Controller(Protocol):
 
     Built as ``Mine(site)``. `decide` is called every `site.period_ms`, and at once when mail on a topic
     named in `urgent` arrives; `inbox` holds what has arrived since the last call, in order of arrival.
-    Two attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the
-    inbox; `due_s` [s], read after each call, puts the next one off to the first period not before it.
+    Three attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the
+    inbox; `due_s` [s], read after each call, puts the next one off to the first period not before it; `board`,
+    a thing that controllers of one place have in common, is given mail on its `topics` in its list `mail`, once
+    for all of them and instead of their inboxes.
     """
 
     urgent: frozenset[str]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from controllers.contract import Controller, Site
+from controllers.postmark import ORDER, stamped
+from controllers.watchdog import Watchdog
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
 from sims.core.message import Message
@@ -30,7 +32,7 @@ class Seat:
     """A site, the controller that sits there, and the mail waiting for it.
 
     `spans_ms` says when its duty is its own, as (from, until) [ms]; outside it neither decides nor is given
-    mail. Empty: at any time.
+    mail. Empty: at any time. `budget_s` is how long a decision may take, in real time.
     """
 
     site: Site
@@ -38,6 +40,7 @@ class Seat:
     inbox: list[Message] = field(default_factory=list)
     due_ms: int = 0
     spans_ms: tuple[tuple[int, int], ...] = ()
+    budget_s: float = 300.0
 
     def staffed(self, now_ms: int) -> bool:
         """Tell whether somebody sits here at `now_ms` [ms]."""
@@ -63,12 +66,20 @@ class ControllerHost:
         self._seats: dict[str, list[int]] = {}
         for i, seat in enumerate(seats):
             self._seats.setdefault(seat.site.name, []).append(i)
-        self._agenda: list[tuple[int, int]] = []
+        self._times: list[int] = []
+        self._agenda: dict[int, list[int]] = {}
         self._plan()
         self._authorize = authorize
         self._step_ms = step_ms
-        self._readers: dict[tuple[str, str], list[tuple[int, bool]]] = {}
+        self._readers: dict[tuple[str, str], tuple[list[tuple[int, bool]], list[list[Message]]]] = {}
         self.undeliverable = 0
+        self._deciding: Seat | None = None
+        self._watch = Watchdog(self._who)
+
+    def _who(self) -> tuple[str, float]:
+        """Return who is deciding, and how long it may take [s]."""
+        seat = self._deciding
+        return (f"controller at {seat.site.name}", seat.budget_s) if seat else ("nobody", FAR_S)
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Sort the mail, let whoever is due decide, send what passes the audit."""
@@ -78,20 +89,20 @@ class ControllerHost:
         reports: list[Message] = []
         for i in self._turns(now_ms, called):
             seat = self._ordered[i]
-            if not seat.staffed(now_ms):
+            if seat.spans_ms and not seat.staffed(now_ms):
                 seat.inbox, seat.due_ms = [], seat.next_staffed_ms(now_ms)
-                heapq.heappush(self._agenda, (seat.due_ms, i))
+                self._enter(seat.due_ms, i)
                 continue
             timely = seat.due_ms <= now_ms
             decided = self._decide(seat, now_ms)
             due_ms = _due_ms(seat, now_ms, timely)
             if due_ms != seat.due_ms:
                 seat.due_ms = due_ms
-                heapq.heappush(self._agenda, (due_ms, i))
+                self._enter(due_ms, i)
             for message in decided:
                 if message.receiver == LOGBOOK:
                     reports.append(message)
-                elif (action := self._audit(message, now_ms)) is not None:
+                elif message.topic.startswith(ORDER) and (action := self._audit(message, now_ms)) is not None:
                     refused.append(action)
                 else:
                     outbox.append(message)
@@ -101,7 +112,7 @@ class ControllerHost:
             if told
         }
         self._tidy()
-        due = self._agenda[0][0] if self._agenda else next_tick(now_ms, self._step_ms)
+        due = self._times[0] if self._times else next_tick(now_ms, self._step_ms)
         return Step(max(due, now_ms + 1), outputs)
 
     @property
@@ -116,38 +127,51 @@ class ControllerHost:
 
     def _plan(self) -> None:
         """Write down who is due when."""
-        self._agenda = [(seat.due_ms, i) for i, seat in enumerate(self._ordered)]
-        heapq.heapify(self._agenda)
+        self._times, self._agenda = [], {}
+        for i, seat in enumerate(self._ordered):
+            self._enter(seat.due_ms, i)
+
+    def _enter(self, due_ms: int, i: int) -> None:
+        """Put seat `i` on the agenda; many are due at the same times."""
+        entered = self._agenda.get(due_ms)
+        if entered is None:
+            self._agenda[due_ms] = [i]
+            heapq.heappush(self._times, due_ms)
+        else:
+            entered.append(i)
 
     def _turns(self, now_ms: int, called: set[int]) -> list[int]:
         """Return who decides now, in the order of the seats: whoever is due or called."""
-        self._tidy()
-        while self._agenda and self._agenda[0][0] <= now_ms:
-            called.add(heapq.heappop(self._agenda)[1])
-            self._tidy()
+        seats = self._ordered
+        while self._times and self._times[0] <= now_ms:
+            due_ms = heapq.heappop(self._times)
+            called.update([i for i in self._agenda.pop(due_ms) if seats[i].due_ms == due_ms])
         return sorted(called)
 
     def _tidy(self) -> None:
         """Strike off the top of the agenda what has been put off or moved forward since."""
-        agenda = self._agenda
-        while agenda and self._ordered[agenda[0][1]].due_ms != agenda[0][0]:
-            heapq.heappop(agenda)
+        seats, times = self._ordered, self._times
+        while times and all(seats[i].due_ms != times[0] for i in self._agenda[times[0]]):
+            del self._agenda[heapq.heappop(times)]
 
     def _sort(self, mail: list[Message], now_ms: int) -> set[int]:
         """Put mail into the inboxes of whoever is there, by order of arrival; return the seats it calls at once."""
         called: set[int] = set()
+        known, seats, away = self._readers, self._ordered, self._away
         for message in sorted(mail, key=attrgetter("arrived_ms")):
             place = message.receiver, message.topic
-            readers = self._readers.get(place)
+            readers = known.get(place)
             if readers is None:
-                readers = self._readers[place] = self._reading(*place)
-            if not readers:
+                readers = known[place] = self._reading(*place), self._hanging(*place)
+            for board in readers[1]:
+                board.append(message)
+            if not readers[0]:
                 self.undeliverable += place[0] not in self._seats
                 continue
-            for i, urgent in readers:
-                if self._away and not self._ordered[i].staffed(now_ms):
+            for i, urgent in readers[0]:
+                if away and not seats[i].staffed(now_ms):
                     continue
-                self._ordered[i].inbox.append(message)
+                seats[i].inbox.append(message)
                 if urgent:
                     called.add(i)
         return called
@@ -159,41 +183,38 @@ class ControllerHost:
             controller = self._ordered[i].controller
             reads = getattr(controller, "reads", None)
             urgent = topic in controller.urgent
-            if urgent or reads is None or topic in reads:
+            board = getattr(controller, "board", None)
+            if urgent or ((reads is None or topic in reads) and (board is None or topic not in board.topics)):
                 readers.append((i, urgent))
         return readers
 
+    def _hanging(self, receiver: str, topic: str) -> list[list[Message]]:
+        """Return where mail on `topic` is put up for several seats at `receiver` at once."""
+        boards = [getattr(self._ordered[i].controller, "board", None) for i in self._seats.get(receiver, ())]
+        lists = {id(board): board.mail for board in boards if board is not None and topic in board.topics}
+        return list(lists.values())
+
     def _decide(self, seat: Seat, now_ms: int) -> list[Message]:
         inbox, seat.inbox = seat.inbox, []
+        watch, self._deciding = self._watch, seat
         try:
+            watch.turn += 1
             decided = seat.controller.decide(now_ms / 1000, inbox)
-            return [self._stamped(seat.site, message, now_ms) for message in decided]
+            watch.turn += 1
+            return stamped(seat.site, decided, now_ms, LOGBOOK) if decided else []
         except GridseamError:
             raise
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
 
-    def _stamped(self, site: Site, message: Message, now_ms: int) -> Message:
-        if message.receiver != LOGBOOK:
-            for name, value in message.values.items():
-                # An order with an infinite value takes a set-point back; anywhere else it is a slip, as nan always is.
-                if not _finite(value) and (_undefined(value) or not message.topic.startswith("command/")):
-                    raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
-        return Message(
-            site.name, message.receiver, message.topic, message.values, now_ms, message.size_bytes,
-            message.ttl_ms, message.priority, message.arrived_ms,
-        )
-
-    def _audit(self, message: Message, now_ms: int) -> Action | None:
-        """Return the refused act, or None where the message may leave."""
-        if not message.topic.startswith("command/"):
-            return None
-        duty = message.topic.removeprefix("command/")
-        rule = self._authorize(message.sender, duty, message.receiver, now_ms)
+    def _audit(self, order: Message, now_ms: int) -> Action | None:
+        """Return the refused act, or None where the order may leave."""
+        duty = order.topic.removeprefix(ORDER)
+        rule = self._authorize(order.sender, duty, order.receiver, now_ms)
         if rule is None:
             return None
-        quantity, value, count = summary(message.values)
-        return Action(now_ms, message.sender, duty, message.receiver, quantity, value, count, rule)
+        quantity, value, count = summary(order.values)
+        return Action(now_ms, order.sender, duty, order.receiver, quantity, value, count, rule)
 
     def get_state(self) -> dict[str, Any]:
         """Return inboxes, due times, the controllers' own attributes and random streams, all as copies.
@@ -205,6 +226,7 @@ class ControllerHost:
             f"{i}:{seat.site.name}": {
                 "inbox": list(seat.inbox), "due_ms": seat.due_ms, "rng": seat.site.rng.bit_generator.state,
                 "controller": _copied(vars(seat.controller), memos[seat.site.name]),
+                "desk": _copied(_desk(seat.site), memos[seat.site.name]),
             }
             for i, seat in enumerate(self._ordered)
         }
@@ -217,7 +239,25 @@ class ControllerHost:
             seat.inbox, seat.due_ms = list(kept["inbox"]), kept["due_ms"]
             seat.site.rng.bit_generator.state = kept["rng"]
             vars(seat.controller).update(_copied(kept["controller"], memos[seat.site.name]))
+            desk = _copied(kept["desk"], memos[seat.site.name])
+            _desk(seat.site).clear()
+            _desk(seat.site).update(desk)
+        self._readers = {}
         self._plan()
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What a restart builds anyway, by name: sites and what they believe."""
+        found: dict[str, Any] = {}
+        for i, seat in enumerate(self._ordered):
+            grid = seat.site.grid
+            named = {"site": seat.site, "grid": grid, "rng": seat.site.rng, "settings": seat.site.settings}
+            for f, feeder in enumerate(grid.feeders):
+                named |= {f"feeder{f}": feeder, f"net{f}": feeder.grid, f"devices{f}": feeder.devices}
+                named |= {f"net{f}.{name}": value for name, value in vars(feeder.grid).items() if _large(value)}
+                named |= {f"devices{f}.{name}": value for name, value in vars(feeder.devices).items() if _large(value)}
+            found |= {f"{i}:{seat.site.name}/{name}": thing for name, thing in named.items()}
+        return found
 
     def _memos(self) -> dict[str, dict[int, Any]]:
         """Return for each place what is not copied with its controllers: its sites and what these believe."""
@@ -235,8 +275,21 @@ def _due_ms(seat: Seat, now_ms: int, timely: bool) -> int:
     due_s = getattr(seat.controller, "due_s", None)
     if due_s is None:
         return next_tick(now_ms, period_ms) if timely else seat.due_ms
-    wanted_ms = -(-int(min(due_s, FAR_S) * 1000) // period_ms) * period_ms
-    return max(wanted_ms, next_tick(now_ms, period_ms))
+    next_ms = next_tick(now_ms, period_ms)
+    if due_s * 1000 <= next_ms:
+        return next_ms
+    return max(-(-int(min(due_s, FAR_S) * 1000) // period_ms) * period_ms, next_ms)
+
+
+def _large(value: Any) -> bool:
+    """Tell whether a part of a grid is a thing of its own, which others may refer to."""
+    return callable(value) or (isinstance(value, np.ndarray | tuple) and len(value) > 0)
+
+
+def _desk(site: Site) -> dict[str, Any]:
+    """Return what the controllers of a place have in common, apart from their own attributes."""
+    desk = site.settings.get("shared")
+    return desk if isinstance(desk, dict) else {}
 
 
 def _copied(attributes: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
@@ -252,16 +305,3 @@ def summary(values: Mapping[str, Any]) -> tuple[str, float, int]:
         if name not in targets and not isinstance(value, str):
             return name, float(np.sum(value)), int(np.size(value))
     return "", 0.0, 0
-
-
-def _finite(value: Any) -> bool:
-    """Tell whether a value has no number in it, or finite ones only."""
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fc":
-        return True
-    return bool(np.isfinite(value).all())
-
-
-def _undefined(value: Any) -> bool:
-    return bool(np.isnan(value).any())

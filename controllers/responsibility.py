@@ -71,6 +71,8 @@ class Responsibility:
         Site name -> role (``dms``, ``agent``, ``tso``, ``crew``, ``operator``).
     handovers : tuple of Handover
         What changes hands within the run; the table answers by time.
+    reserves : mapping of str to frozenset of str
+        Site -> power stations whose contracted reserve restores its cell; under ``balance_cell`` they are in its reach.
     """
 
     architecture: str
@@ -78,6 +80,7 @@ class Responsibility:
     roles: Mapping[str, str] = field(default_factory=dict)
     from_stage: Mapping[str, int] = field(default_factory=lambda: FROM_STAGE)
     handovers: tuple[Handover, ...] = ()
+    reserves: Mapping[str, frozenset[str]] = field(default_factory=dict)
     _known: dict[tuple[str, str, str, int], str | None] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -144,7 +147,8 @@ class Responsibility:
             who = ", ".join(sorted(holders)) or "nobody"
             since = f" since {now_ms / 60_000:g} min" if now_ms and self.changes_hands(duty) else ""
             return f"{duty} at stage {self.stage} is held by {who}{since}, not by {role}"
-        if not _in_reach(actor, role, asset):
+        called = duty == "balance_cell" and asset in self.reserves.get(actor, ())
+        if not (called or _in_reach(actor, role, asset)):
             return f"{asset} is not {actor}'s to move"
         return None
 

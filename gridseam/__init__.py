@@ -26,6 +26,11 @@ _WHERE = {
     "export": "results.export:export",
     "diff": "results.difference:diff",
     "repair": "results.repair:repair",
+    "read": "scenarios.brought:read",
+    "split": "sims.grid.partition:split",
+    "attach": "sims.grid.partition:attach",
+    "join": "sims.grid.partition:join",
+    "CoupledPowerFlow": "sims.grid.coupled:CoupledPowerFlow",
     "open": "results.runfile:Run",
     "Run": "results.runfile:Run",
     "Site": "controllers.contract:Site",
@@ -52,11 +57,16 @@ if TYPE_CHECKING:
     from results.export import export as export
     from results.repair import repair as repair
     from results.runfile import Run as Run
+    from scenarios.brought import read as read
     from scenarios.load import load as load
     from scenarios.schema import Scenario as Scenario
     from sims.core.errors import GridseamError as GridseamError
     from sims.core.errors import ScenarioError as ScenarioError
     from sims.core.message import Message as Message
+    from sims.grid.coupled import CoupledPowerFlow as CoupledPowerFlow
+    from sims.grid.partition import attach as attach
+    from sims.grid.partition import join as join
+    from sims.grid.partition import split as split
 
     open = Run  # noqa: A001  gs.open reads like the builtin
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +13,7 @@ import typer
 from gridseam.dms import app as dms_app
 from gridseam.field_commands import field
 from gridseam.file_commands import BaselineOption, KpiOption, PagesOption, files
+from gridseam.grid_commands import grid
 from gridseam.new_commands import new
 from gridseam.shown import BAD_INPUT, CANCELLED, FAILED, MISSED, OK, show, tell_failures
 
@@ -36,6 +39,20 @@ DaskOption = Annotated[
 ShardOption = Annotated[
     str | None, typer.Option(metavar="I/N", help="Run only the I-th of N parts, for job arrays.")
 ]
+def _trusting(yes: bool) -> bool:
+    """Let the scenarios of this command name code by module."""
+    if yes:
+        from scenarios.trust import trust_code
+
+        trust_code()
+    return yes
+
+
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-code", callback=_trusting, is_eager=True,
+                 help="Run code that the scenario names by module (package.module:Class), wherever it lies."),
+]  # fmt: skip
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results. [default: a new one in results/runs]")]
 
 
@@ -43,6 +60,8 @@ def main() -> None:
     """Run the command line; every error meant for the user ends in a message and an exit code."""
     from sims.core.errors import GridseamError, ModelError
 
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end: as with Ctrl-C, files are closed
     try:
         app()
     except KeyboardInterrupt:
@@ -67,6 +86,7 @@ def run(
     variant: VariantOption = None,
     out: OutOption = None,
     x: OverrideOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Run one pairing and write its run file."""
     from rich.console import Console
@@ -119,6 +139,7 @@ def compare(
     kpi: KpiOption = None,
     baseline: BaselineOption = None,
     pages: PagesOption = True,
+    trust_code: TrustOption = False,
 ) -> None:  # fmt: skip
     """Run all pairings of a scenario, print the key figures, write cube and report."""
     from rich.console import Console
@@ -182,6 +203,7 @@ def suite(
     variant: VariantOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Keep finished runs and run the rest.")] = False,
     shard: ShardOption = None,
+    trust_code: TrustOption = False,
 ) -> None:
     """Run scenarios and hold the key figures against what they expect.
 
@@ -213,6 +235,7 @@ def suite(
 def validate(
     scenario: ScenarioArgument,
     x: OverrideOption = None,
+    trust_code: TrustOption = False,
     deep: Annotated[
         bool, typer.Option("--deep", help="Load the grids, profiles and controllers that it names, too.")
     ] = False,
@@ -242,13 +265,15 @@ def _load_named(checked: Scenario) -> None:
     from controllers.loading import load_class
     from results.kpis.table import own_kpi
     from scenarios.ground import ground
+    from scenarios.series import profiles
 
-    ground(checked)
+    profiles(checked)
     for own in checked.controllers:
         load_class(own.use, checked.folder)
     for name in checked.expect:
         if ":" in name:
             own_kpi(name, checked.folder)
+    ground(checked)
 
 
 def _summary(checked: Any) -> str:
@@ -294,6 +319,7 @@ def schema() -> None:
 app.add_typer(files)
 app.add_typer(field)
 app.add_typer(dms_app, name="dms")
+app.add_typer(grid, name="grid")
 app.add_typer(new, name="new")
 
 

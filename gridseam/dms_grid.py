@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from controllers.dms.network import Complexes, Network
+from scenarios import formats
 from sims.core.errors import GridError, nearest
 from sims.grid.compiled import CompiledNet
 
@@ -93,7 +94,7 @@ class DmsGrid:
 
 
 def grid_names() -> tuple[str, ...]:
-    """Return the names a grid can be called by; ``./file.json`` brings an own pandapower net."""
+    """Return the names of the grids that come along; files and SimBench codes bring others."""
     from scenarios.schema_grid import SHIPPED_GRIDS
 
     return tuple(sorted({*SHIPPED_GRIDS, *PUBLISHED}))
@@ -107,11 +108,13 @@ def dms_grid(name: str, load: float = 1.0) -> DmsGrid:
     GridError
         There is no grid of that name, or the file cannot be compiled.
     """
-    if not name.endswith(".json") and name not in grid_names():
+    if name not in grid_names() and not _brought(name):
         known = ", ".join(grid_names())
-        raise GridError(f"there is no grid '{name}'{nearest(name, grid_names())}; there are {known}, or a ./file.json")
+        raise GridError(f"there is no grid '{name}'{nearest(name, grid_names())}; there are {known}, or a "
+                        f"./file{', '.join(formats.SUFFIXES)}, or a SimBench code like {formats.EXAMPLE}")
     raw = _raw(name)
-    compiled = CompiledNet.from_net(raw, Path(name).stem, merge_roots=True)
+    called = Path(name).stem if formats.suffix_of(name) in formats.SUFFIXES else name
+    compiled = CompiledNet.from_net(raw, called, merge_roots=True)
     p_mw, q_mvar = compiled.nominal()
     s: Complexes = (load * (p_mw + 1j * q_mvar) / compiled.base_mva).astype(np.complex128)
     return DmsGrid(compiled.name, raw, Network(compiled), s)
@@ -128,7 +131,11 @@ def _raw(name: str) -> Any:
             return net
         from scenarios.nets import net as shipped
 
-        if name.endswith(".json"):
+        if name not in grid_names() and not name.startswith(formats.SIMBENCH):
             path = Path(name)
             return shipped(f"./{path.name}", path.parent)
         return shipped(name)
+
+
+def _brought(name: str) -> bool:
+    return name.startswith(formats.SIMBENCH) or formats.suffix_of(name) in formats.SUFFIXES

@@ -1,4 +1,4 @@
-"""Commands on what runs have left behind: info, follow, export, diff, repair, page, report."""
+"""Commands on what runs have left behind: info, follow, export, diff, repair, resume, page, report."""
 
 from __future__ import annotations
 
@@ -123,6 +123,14 @@ def repair(
         ends_s = [mended.seconds(kind)[-1] for kind, count in rows.items() if count]
         reached = f"to {max(ends_s) / 3600:.2f} h" if ends_s else "nothing recorded"
         typer.echo(f"{path}: {mended.status}, {reached}")
+
+
+@files.command()
+def resume(run_file: RunArgument) -> None:
+    """Take up a run that was broken off at its last checkpoint, and finish it."""
+    from scenarios.run import resume as take_up
+
+    typer.echo(take_up(run_file))
 
 
 @files.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -165,13 +165,13 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
         if run is None:
             return False
         t, width = time.of(run.column("actions", "t_ms") / 3.6e6), float(time.of(time.end_h)) / _MARKS
-        who, duty = roles(run), run.texts("actions", "duty").astype(str)
+        (who, of_role), (names, duty) = roles(run), run.numbered("actions", "duty")
         refused = ~run.is_one_of("actions", "refused", "")
-        y = np.array([rows.get(d, np.nan) for d in duty], dtype=float)
+        y = np.array([rows.get(d, np.nan) for d in names], dtype=float)[duty]
         for k, role in enumerate(role_order(who)):
             y_role = y + 0.16 * ((k % 3) - 1)
             for cross in (False, True):
-                mine = _apart(t, y_role, np.flatnonzero((who == role) & (refused == cross)), width)
+                mine = _apart(t, y_role, np.flatnonzero((of_role == who.index(role)) & (refused == cross)), width)
                 marker, size = ("x", 3.2) if cross else ("|", 4.2)
                 ax.plot(
                     t[mine], y_role[mine], marker, color=role_colour(role), markersize=size, markeredgewidth=0.8
@@ -188,9 +188,9 @@ def _apart(t: Any, y: Any, mine: Any, width: float) -> Any:
     return mine[np.sort(np.unique(place, return_index=True)[1])]
 
 
-def role_order(who: Any) -> list[str]:
+def role_order(who: Iterable[str]) -> list[str]:
     """Return the roles that occur, known ones first."""
-    present = set(map(str, who))
+    present = set(who)
     return [*(r for r in ROLE if r in present), *sorted(present - set(ROLE))]
 
 

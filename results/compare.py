@@ -47,6 +47,8 @@ class Comparison:
         NaN where a pairing was not run or a run does not hold what the figure needs.
     missing : mapping of pairing to str
         Runs that did not end well, and how.
+    degenerate : mapping of pairing to str
+        Pairings whose controllers decide nothing that another's would not, and why.
     """
 
     architectures: tuple[str, ...]
@@ -55,6 +57,7 @@ class Comparison:
     kpis: tuple[Kpi, ...]
     cube: Mapping[str, Floats]
     missing: Mapping[str, str] = field(default_factory=dict)
+    degenerate: Mapping[Pairing, str] = field(default_factory=dict)
 
     @property
     def pairings(self) -> list[Pairing]:
@@ -116,14 +119,17 @@ def compare(runs: Mapping[Any, str | Path], kpis: Sequence[Kpi] = KPIS) -> Compa
     stages, seeds = (tuple(sorted({k[n] for k in keys})) for n in (1, 2))
     cube = {k.name: np.full((len(architectures), len(stages), len(seeds)), np.nan) for k in kpis}
     missing: dict[str, str] = {}
+    degenerate: dict[Pairing, str] = {}
     for (architecture, stage, seed), path in keys.items():
         at = (architectures.index(architecture), stages.index(stage), seeds.index(seed))
         with Run(path) as run:
             if run.status != "complete":
                 missing[f"{architecture}, stage {stage}"] = run.status
+            if why := run.attrs.get("degenerate"):
+                degenerate[architecture, stage] = str(why)
             for name, value in known_or_computed(run, kpis).items():
                 cube[name][at] = value
-    return Comparison(architectures, stages, seeds, tuple(kpis), cube, missing)
+    return Comparison(architectures, stages, seeds, tuple(kpis), cube, missing, degenerate)
 
 
 def number(value: float, unit: str = "") -> str:
@@ -209,19 +215,30 @@ def join(pairings: Sequence[Pairing]) -> str:
     return "; ".join(parts)
 
 
+def degenerate(comparison: Comparison) -> list[str]:
+    """Return what to know of pairings that decide little themselves, one sentence a reason."""
+    by_reason: dict[str, list[Pairing]] = {}
+    for pairing in comparison.pairings:
+        if why := comparison.degenerate.get(pairing):
+            by_reason.setdefault(why, []).append(pairing)
+    return [f"{', '.join(f'{a} {s}' for a, s in alike)}: {why}" for why, alike in by_reason.items()]
+
+
 def terminal_table(comparison: Comparison, headlines: Sequence[str] = HEADLINES) -> Table:
     """Return the headline figures, one row each, pairings as columns; the best of a row stands out."""
     from rich.table import Table
     from rich.text import Text
 
     pairings = comparison.pairings
-    table = Table(title="Key figures by architecture and stage", caption=verdict(comparison), pad_edge=False)
+    caption = "\n".join([verdict(comparison), *(f"* {text}" for text in degenerate(comparison))])
+    table = Table(title="Key figures by architecture and stage", caption=caption, pad_edge=False)
     table.add_column("KPI", no_wrap=True)
     table.add_column("unit", style="dim", no_wrap=True)
     short = {"local": "loc", "centralized": "cen", "distributed": "dis"}
     for architecture, stage in pairings:
         name = short.get(architecture, architecture[:5])
-        table.add_column(f"{name} {stage}", justify="right", no_wrap=True)
+        mark = "*" if (architecture, stage) in comparison.degenerate else ""
+        table.add_column(f"{name} {stage}{mark}", justify="right", no_wrap=True)
     for kpi in comparison.kpis:
         values = [comparison.value(kpi.name, p) for p in pairings]
         if (kpi.name not in headlines and kpi.topic != "Own") or np.isnan(values).all():

@@ -15,9 +15,8 @@ def _feed(into: Any, name: str, value: Any) -> None:
     into.update(name.encode() + b"\0")
     array = np.asarray(value)
     if array.dtype.kind in "OU":
-        for item in array.ravel():
-            raw = item if isinstance(item, bytes) else str(item).encode()
-            into.update(str(len(raw)).encode() + b":" + raw)
+        texts = [item if isinstance(item, bytes) else str(item).encode() for item in array.ravel().tolist()]
+        into.update(b"".join(b"%d:%b" % (len(text), text) for text in texts))
     else:
         into.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
 

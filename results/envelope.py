@@ -45,11 +45,20 @@ def envelope(run: Run, kind: str, quantity: str, points: int = 240) -> Envelope 
         lowest[at], highest[at] = np.nanmin(values[lit], axis=1), np.nanmax(values[lit], axis=1)
         inside = np.flatnonzero((middles >= rows.start) & (middles < rows.stop) & np.isin(middles, at))
         if inside.size:
-            picked = values[middles[inside] - rows.start]
-            out[1:4, inside] = np.nanquantile(picked, (0.05, 0.5, 0.95), axis=1)
+            out[1:4, inside] = _quantiles(values[middles[inside] - rows.start])
     out[0] = np.fmin.reduceat(lowest, starts)
     out[4] = np.fmax.reduceat(highest, starts)
     return Envelope(t_s[middles] / 3600.0, *out)
+
+
+def _quantiles(values: Floats) -> Floats:
+    """Return 5 %, 50 % and 95 % of each row; rows without gaps go together, several times as fast."""
+    out = np.empty((3, len(values)))
+    gaps = np.isnan(values).any(axis=1)
+    for mine, of in ((~gaps, np.quantile), (gaps, np.nanquantile)):
+        if mine.any():
+            out[:, mine] = of(values[mine], (0.05, 0.5, 0.95), axis=1)
+    return out
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,6 @@ class EventLog:
             for name, data in self.data.items():
                 data.resize(self.total + self.pending, axis=0)
                 data[self.total :] = np.concatenate(self.rows[name])
-                self.rows[name].clear()
 
     def commit(self) -> None:
         """Write the numbers of those rows: from then on they count."""
@@ -115,3 +114,5 @@ class EventLog:
             self.event.resize(end, axis=0)
             self.event[self.total :] = np.arange(self.total, end)
             self.total, self.pending = end, 0
+            for rows in self.rows.values():
+                rows.clear()

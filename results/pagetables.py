@@ -132,16 +132,17 @@ def communication(run: Run) -> PageTable | None:
     """Return messages, latency and losses by topic."""
     if not run.has("messages", "topic", "fate"):
         return None
-    topic, fate = (run.texts("messages", c).astype(str) for c in ("topic", "fate"))
+    topics, topic = run.numbered("messages", "topic")
+    came, gone = (run.is_one_of("messages", "fate", "delivered"), ~run.is_one_of("messages", "fate", *_ARRIVED))
     way = run.column("messages", "arrived_ms") - run.column("messages", "sent_ms")
+    size_bytes = run.column("messages", "size_bytes")
     rows = []
-    for name in dict.fromkeys(sorted(topic.tolist())):
-        mine = topic == name
-        arrived = way[mine & (fate == "delivered")]
-        lost = int((mine & ~np.isin(fate, _ARRIVED)).sum())
-        half, most = (float(np.quantile(arrived, q)) if arrived.size else np.nan for q in (0.5, 0.95))
-        size = run.column("messages", "size_bytes")[mine].sum() / 1e3
-        rows.append((name, str(int(mine.sum())), number(float(size)), number(half), number(most), str(lost or "")))
+    for k, name in enumerate(topics):
+        mine = np.flatnonzero(topic == k)
+        arrived, lost = way[mine][came[mine]], int(gone[mine].sum())
+        half, most = np.quantile(arrived, (0.5, 0.95)).tolist() if arrived.size else (np.nan, np.nan)
+        size = size_bytes[mine].sum() / 1e3
+        rows.append((name, str(mine.size), number(float(size)), number(half), number(most), str(lost or "")))
     return PageTable(
         ("topic", "messages", "kB", "latency, median (ms)", "latency, 95 % (ms)", "lost"), tuple(rows)
     )

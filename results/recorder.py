@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,8 @@ _ALARM = ("t_ms", "source", "kind", "text", "value")
 _EVENT_PORTS = ("actions", "alarms")
 _NEWS = ("acts", "log", "fine")
 """State ports that hold what is new at a grid tick: acts carried out, messages settled, rows between two ticks."""
+WITNESSED = "started_by"
+"""Attribute of kinds that somebody else writes: simulators in processes of their own, see `results.witness`."""
 FINE = "_fine"
 """Ending of kinds whose rows come in batches with times of their own, while something moves fast."""
 
@@ -89,7 +90,10 @@ class Recorder:
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=(*(p for p in hears if p in writer.events), *(("reports",) if assessor else ())),
         )
-        self._every = {kind: s.kind.every_ms for kind, s in writer.series.items() if not kind.endswith(FINE)}
+        self._every = {
+            kind: s.kind.every_ms for kind, s in writer.series.items()
+            if not kind.endswith(FINE) and WITNESSED not in s.kind.attrs
+        }
         self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
         self._rows: dict[str, dict[str, NDArray[Any]]] = {}
         self._rows_ms = self._news_ms = -1
@@ -172,9 +176,8 @@ class Recorder:
 
     def _write_actions(self, actions: Sequence[Action]) -> None:
         if actions and "actions" in self.writer.events:
-            names = [c.name for c in self.writer.events["actions"].table.columns]
-            columns = zip(*map(attrgetter(*names), actions), strict=True)
-            self.writer.append_events("actions", dict(zip(names, map(list, columns), strict=True)))
+            columns = map(list, zip(*actions, strict=True))
+            self.writer.append_events("actions", dict(zip(Action._fields, columns, strict=True)))
 
     def _write_messages(self, columns: Mapping[str, Any]) -> None:
         if len(columns["sent_ms"]) and "messages" in self.writer.events:
@@ -198,12 +201,19 @@ class Recorder:
             self._write_messages(log)
 
     def get_state(self) -> dict[str, Any]:
-        """Return nothing of a past: a restart writes a run file of its own."""
-        return {}
+        """Return the row that is not yet handed to the writer, and the estimates in force."""
+        return {
+            "rows": {kind: dict(values) for kind, values in self._rows.items()},
+            "rows_ms": self._rows_ms, "news_ms": self._news_ms,
+            "estimates": self._assessor.get_state() if self._assessor is not None else None,
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Start afresh: a restart writes a run file of its own."""
-        self._rows, self._rows_ms = {}, -1
+        """Continue from `get_state`, with a writer that holds what was handed to it before."""
+        self._rows = {kind: dict(values) for kind, values in state["rows"].items()}
+        self._rows_ms, self._news_ms = state["rows_ms"], state["news_ms"]
+        if self._assessor is not None:
+            self._assessor.set_state(state["estimates"])
 
 
 def _span(index: NDArray[np.int_] | None) -> slice | NDArray[np.int_]:

@@ -76,7 +76,7 @@ def repair(path: str | Path, target: str | Path | None = None) -> Path:
     out = Path(target) if target is not None else path.with_suffix(f".repaired{path.suffix}")
     if out.resolve() == path.resolve():
         raise GridseamError(f"{path}: repair writes a new file; name another target")
-    with Run(path) as run:
+    with Run(path, cut_short=True) as run:
         start = str(run.attrs["start"])
         attrs = {k: v for k, v in run.attrs.items() if k not in ("digest", "NX_class", "start")}
         figures: dict[str, float] = {}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from results import charts
-from results.compare import Comparison, Pairing, best, number, verdict
+from results.compare import Comparison, Pairing, best, degenerate, number, verdict
 from results.drawing import colour, stage_style
 from results.kpis.kpi import Kpi
 from results.kpis.responsibility import by_role_and_duty
@@ -33,7 +33,8 @@ DUTIES = (
 """Order of the duties; others that occur come after them."""
 
 _WORST_RGB, _NEUTRAL_RGB = (222, 143, 75), (122, 160, 190)
-_HIDDEN = {"Conventions", "NX_class", "cell", "default", "digest", "events_json", "format", "format_version",
+_HIDDEN = {"Conventions", "NX_class", "cell", "default",
+           "degenerate", "digest", "events_json", "format", "format_version",
            "history"}  # fmt: skip
 _TELLS_APART = {"architecture", "stage", "title"}
 _LONG = 400
@@ -66,6 +67,7 @@ def _heat(comparison: Comparison, kpi: Kpi) -> dict[str, Any] | None:
             cells.append({
                 "text": number(value, kpi.unit), "best": (architecture, stage) in leaders,
                 "shade": "" if blank else _shade(worse, kpi),
+                "degenerate": not blank and (architecture, stage) in comparison.degenerate,
             })  # fmt: skip
         rows.append({"architecture": architecture, "cells": cells})
     return {"kpi": kpi, "rows": rows}
@@ -198,7 +200,8 @@ def write_report(
             trim_blocks=True, lstrip_blocks=True,
         ).get_template("report.html")  # fmt: skip
         text = page.render(
-            title=title, verdict=verdict(comparison), comparison=comparison, pairings=comparison.pairings,
+            title=title, verdict=verdict(comparison), degenerate=degenerate(comparison),
+            comparison=comparison, pairings=comparison.pairings,
             heats=[h for k in comparison.kpis if k.name in HEAT and (h := _heat(comparison, k)) is not None],
             table=_table(comparison), pictures=_pictures(opened, duties), drawn=list(opened),
             roles=[(r, charts.role_colour(r)) for r in roles], acts=acts, facts=facts_of(opened),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
-
 
 _SOUND: set[tuple[Path, int, int, int]] = set()
 """Complete files whose texts were found sound in this process: path, inode, size, time of change."""
@@ -47,7 +47,7 @@ class Run:
     Parameters
     ----------
     path : str or Path
-        The run file.
+        The run file; with `cut_short`, also one whose end is missing: what stood there is refused when it is read.
 
     Raises
     ------
@@ -56,9 +56,9 @@ class Run:
         numbers are refused when they are read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, cut_short: bool = False) -> None:
         self.path = Path(path)
-        self._file = self._open()
+        self._file = self._open(cut_short)
         try:
             self._check_origin()
         except BaseException:
@@ -75,19 +75,19 @@ class Run:
         self._kept: dict[str, Any] = {}
         self._length = {n: int(self._groups[n][mark].shape[0]) for n, mark in marks.items() if mark}
 
-    def _open(self) -> h5py.File:
+    def _open(self, cut_short: bool) -> h5py.File:
         if not self.path.is_file():
             raise RunError(f"{self.path}: no such run file")
         if not h5py.is_hdf5(self.path):
             raise RunError(f"{self.path}: not a gridseam run file (no HDF5 in it)")
         try:
             return h5py.File(self.path, "r")
-        except OSError as err:
-            if "truncated" in str(err):
+        except (OSError, RuntimeError) as err:
+            if "truncated" in str(err) and not cut_short:
                 raise RunError(f"{self.path}: the file is cut short ({err}); copy it again or rerun") from err
             try:  # being written, or left behind by a killed process
                 return h5py.File(self.path, "r", swmr=True)
-            except OSError:
+            except (OSError, RuntimeError):
                 raise RunError(f"{self.path}: cannot be opened ({err})") from err
 
     def _check_origin(self) -> None:
@@ -216,9 +216,7 @@ class Run:
 
     def has(self, kind: str, *quantities: str) -> bool:
         """Tell whether the run holds a kind with all these columns and at least one row."""
-        if kind not in self.kinds and kind not in self.tables:
-            return False
-        return self._length[kind] > 0 and all(q in self._groups[kind] for q in quantities)
+        return self._length.get(kind, 0) > 0 and all(q in self._groups[kind] for q in quantities)
 
     def seconds(self, kind: str) -> Floats:
         """Return the times of the rows of a kind [s since the start]."""
@@ -259,6 +257,19 @@ class Run:
                 if line["table"] == table and line["column"] == column and line["event"] < len(out):
                     out[line["event"]] = line["text"]
         return out
+
+    def numbered(self, table: str, column: str) -> tuple[list[str], NDArray[np.int64]]:
+        """Return the texts that occur in a coded column, sorted, and which of them each event carries."""
+        return self.once(f"{table}/{column}", partial(self._numbered, table, column))
+
+    def _numbered(self, table: str, column: str) -> tuple[list[str], NDArray[np.int64]]:
+        codes, names = self.column(table, column), [*self.names(table, column), ""]
+        if len(codes) == 0 or codes.max() >= len(names) - 1 or (codes == UNNAMED).any():
+            texts, index = np.unique(self.texts(table, column).astype(str), return_inverse=True)
+            return texts.tolist(), index.astype(np.int64)
+        codes = np.where(codes < 0, len(names) - 1, codes)
+        occur = sorted({names[code] for code in np.flatnonzero(np.bincount(codes))})
+        return occur, np.array([occur.index(n) if n in occur else -1 for n in names], np.int64)[codes]
 
     def is_one_of(self, table: str, column: str, *wanted: str) -> NDArray[np.bool_]:
         """Tell of every event whether its coded text is one of `wanted`; an empty text is ``""``."""

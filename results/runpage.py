@@ -51,8 +51,9 @@ def write_page(run: Run | str | Path, path: str | Path | None = None, back: str 
     found = known_or_computed(run)
     pairing = (str(run.attrs.get("architecture", "")), int(run.attrs.get("stage", 0)))
     alone = {pairing: run}
-    duties = [d for d in (*DUTIES, *sorted(_acted(run) - set(DUTIES))) if d in _acted(run)]
-    roles = charts.role_order(roles_of(run)) if run.has("actions", "t_ms") else []
+    acted = set(run.numbered("actions", "duty")[0]) - {""} if run.has("actions", "t_ms") else set()
+    duties = [d for d in (*DUTIES, *sorted(acted - set(DUTIES))) if d in acted]
+    roles = charts.role_order(roles_of(run)[0]) if run.has("actions", "t_ms") else []
     page = Environment(
         loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -93,10 +94,6 @@ def _hash(script: str) -> str:
 def _data(grids: dict[str, Any] | None) -> str:
     """Return JSON that cannot end the element it stands in."""
     return json.dumps(grids, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
-
-
-def _acted(run: Run) -> set[str]:
-    return set(map(str, run.texts("actions", "duty"))) - {""} if run.has("actions", "t_ms") else set()
 
 
 def _insecure(found: dict[str, float]) -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +24,14 @@ from results.series import Series
 from sims.core.errors import ModelError, nearest
 
 _SPARE_BYTES = 32 << 20
+_FLUSH_SHARE, _MOST_PAUSES = 1 / 300, 6
+"""Most that flushing may take of the time: parts of chunks written and written again cost as much as whole ones."""
+
+
+def _reason(err: Exception) -> str:
+    """Return what the system said, without HDF5's account of its own insides."""
+    found = re.search(r"error message = '([^']*)'", str(err))
+    return found[1] if found else str(err)
 
 
 def _utc(start_iso: str) -> str:
@@ -52,7 +63,7 @@ class RunWriter:
     kpis : sequence of (name, unit, definition)
         Places for key figures, filled at the end.
     flush_s : float
-        Longest time between flushes [s].
+        Longest time between flushes [s]; up to six times as long where they would take more than 1/300 of it.
     until_ms : int, optional
         Planned length of the run [ms]; chunks are sized by it, which keeps files of short runs small.
 
@@ -69,7 +80,9 @@ class RunWriter:
     ) -> None:  # fmt: skip
         self.path = Path(path)
         self.text_path = self.path.with_suffix(".events.jsonl")
-        self._flush_s, self._t_ms = flush_s, 0
+        self._flush_s = self._pause_s = flush_s
+        self._t_ms = 0
+        self._lost = False
         self._text: IO[str] | None = None
         since = _utc(start_iso)
         self.empty = frozenset(k.name for k in kinds if not len(k.labels))
@@ -139,16 +152,17 @@ class RunWriter:
             raise ModelError("recorder", self._t_ms, f"no event table '{table}'{nearest(table, self.events)}")
         events = self.events[table]
         unnamed = events.put(columns)
-        if unnamed:
-            self._append_text(unnamed)
+        self.append_texts(unnamed)
         if events.pending >= CHUNK:
             self._write([events])
         self._flush_if_due()
 
-    def _append_text(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        if self._text is None:
+    def append_texts(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines to the free texts of events, beside those that uncoded texts make by themselves."""
+        if lines and self._text is None:
             self._text = self.text_path.open("w", encoding="utf-8", newline="\n")
-        self._text.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        if self._text is not None:
+            self._text.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
     def _check_space(self, needed: int) -> None:
         free = shutil.disk_usage(self.path.parent).free
@@ -162,23 +176,54 @@ class RunWriter:
 
     def _write(self, parts: Sequence[Series | EventLog]) -> None:
         self._check_space(sum(p.pending_bytes() for p in parts))
-        for part in parts:
-            part.write_rows()
-        self._file.flush()
-        for part in parts:
-            part.commit()
-        self._file.flush()
+        try:
+            for part in parts:
+                part.write_rows()
+            self._file.flush()
+            for part in parts:
+                part.commit()
+            self._file.flush()
+        except (OSError, RuntimeError) as err:
+            self._let_go()
+            raise ModelError(
+                "recorder", self._t_ms,
+                f"cannot write {self.path} any further: {_reason(err)}; free some space or write elsewhere, "
+                "and `gridseam repair` it (what was flushed is kept)",
+            ) from err
+
+    def _let_go(self) -> None:
+        """Leave the file as it is: HDF5 would crash the process if it could not write on closing either."""
+        self._lost = True
+        with suppress(OSError, RuntimeError, ValueError):
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, self._file.id.get_vfd_handle())
+            os.close(nowhere)
 
     def _flush_if_due(self) -> None:
-        if time.monotonic() - self._last_flush > self._flush_s:
+        if time.monotonic() - self._last_flush > self._pause_s:
             self.flush()
 
     def flush(self) -> None:
         """Bring everything appended so far into the file."""
+        began = time.monotonic()
         self._write([*self.series.values(), *self.events.values()])
         if self._text is not None:
             self._text.flush()
         self._last_flush = time.monotonic()
+        worth_s = (self._last_flush - began) / _FLUSH_SHARE
+        self._pause_s = min(max(self._flush_s, worth_s), _MOST_PAUSES * self._flush_s)
+
+    def move_to(self, path: str | Path) -> None:
+        """Let the file, open as it is, take the place of `path`, and its texts that of the texts there."""
+        self.flush()
+        target = Path(path)
+        self.path.replace(target)
+        texts = target.with_suffix(".events.jsonl")
+        if self._text is not None:
+            self.text_path.replace(texts)
+        else:
+            texts.unlink(missing_ok=True)
+        self.path, self.text_path = target, texts
 
     def close(self, status: str = "complete", kpis: Mapping[str, float] | None = None) -> None:
         """Flush, note how the run ended and the key figures, and close; closing twice does nothing."""
@@ -186,14 +231,17 @@ class RunWriter:
             raise ModelError("recorder", self._t_ms, f"status '{status}' is not one of {', '.join(STATUS)}")
         if not self._file:
             return
-        self._status[()] = STATUS.index("aborted")  # stands if what follows fails
         try:
+            if self._lost:
+                return
+            self._status[()] = STATUS.index("aborted")  # stands if what follows fails
             self.flush()
             if kpis:
                 fill_kpis(self._file, kpis, {})
             self._status[()] = STATUS.index(status)
         finally:
-            self._file.close()
+            with suppress(OSError, RuntimeError) if self._lost else nullcontext():
+                self._file.close()
             if self._text is not None:
                 self._text.close()
 

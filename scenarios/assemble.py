@@ -11,6 +11,8 @@ from controllers.host import ControllerHost
 from controllers.responsibility import Handover, Responsibility
 from results.estimates import Assessor
 from results.recorder import Recorder
+from results.witness import Witness
+from results.witness import port_of as port_of_witness
 from results.writer import RunWriter
 from scenarios import recording
 from scenarios.beliefs import Beliefs, beliefs, cell_numbers
@@ -18,9 +20,10 @@ from scenarios.devices import der_simulator, device_map
 from scenarios.ground import Ground, load_nodes
 from scenarios.inertia import refuse_too_much
 from scenarios.meters import meter_plans, transmission_plan
-from scenarios.network import Route, build, port_of
-from scenarios.schema_operation import LineFault
-from scenarios.seats import roles, seats
+from scenarios.network import Route, carrier, port_of
+from scenarios.schema import Scenario
+from scenarios.schema_disturbances import LineFault
+from scenarios.seats import reserves, roles, seats
 from scenarios.upsets import upsets
 from sims.comms.simulator import CommsSimulator
 from sims.core.harness import Harness
@@ -56,7 +59,9 @@ def responsibility_of(ground: Ground, architecture: str, stage: int) -> Responsi
     """Return the table of a pairing, with everybody's role and what changes hands."""
     scenario = ground.scenario
     handed = tuple(Handover(scenario.at_ms(t), t.duty, t.to == "dso") for t in scenario.handover)
-    return Responsibility(architecture, stage, roles(ground.places), handovers=handed)
+    return Responsibility(
+        architecture, stage, roles(ground.places), handovers=handed, reserves=reserves(ground.places, ground.case)
+    )
 
 
 def assemble(
@@ -87,7 +92,7 @@ def assemble(
     )
     actuators = port_of(places)
     comms = CommsSimulator(
-        build(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
+        carrier(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
         boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
         wakes=host.wakes, gather_ms=host.beat_ms,
     )
@@ -107,7 +112,23 @@ def assemble(
     harness.add("control", host)
     harness.add("recorder", recorder)
     _connect(harness, ground, der, tuple(dsos))
+    _invite(harness, scenario, writer)
     return World(harness, recorder, comms, host, transmission)
+
+
+def _invite(harness: Harness, scenario: Scenario, writer: RunWriter) -> None:
+    """Start the simulators that are not ours, each with a witness that records what it writes."""
+    try:
+        for other in scenario.company:
+            witness = f"witness_{other.name}"
+            harness.start(other.name, other.start, other.model, other.labels, other.settings, other.params)
+            harness.add(witness, Witness(writer, other.name, other.labels, other.record, scenario.time.step_ms))
+            for label in other.labels:
+                for attribute in other.record:
+                    harness.listen(other.name, label, attribute, witness, port_of_witness(label, attribute))
+    except BaseException:
+        with harness:
+            raise
 
 
 def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[str, ...]) -> None:
@@ -117,8 +138,8 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
         own = table.of_dso(ground.places.dsos.index(dso))
         for port in ("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw"):
             connect("der", port, dso)
-        connect("transmission", "boundary", dso)
-        connect(dso, "exchange", "transmission", weak=True)
+        connect(dso, "exchange", "transmission")
+        connect("transmission", "boundary", dso, weak=True)
         for port, target in (("v_dev_pu", "v_pu"), ("p_real_mw", "p_real_mw"), ("q_real_mvar", "q_real_mvar")):
             start = np.ones(own.size) if target == "v_pu" else np.zeros(own.size)
             connect(dso, port, "der", target, shifted=True, initial=start)
@@ -200,6 +221,7 @@ def _transmission(ground: Ground, told: Beliefs, responsibility: Responsibility)
         machines.names, cell, tuple(i.name for i in places.interfaces),
         {dso: np.array([i.index for i in places.interfaces_of(dso)]) for dso in places.dsos},
         case.bus_cell[case.load_bus], np.array([c.bias_mw_per_hz for c in told.cells]),
+        np.array([g.reserve_mw for g in told.generators]), scenario.transmission.afrr.full_activation_ms / 1000,
     )
     taps = tap_data(ground.transformers)
     wanted = np.array([t.v_set_pu for t in ground.transformers])

@@ -36,11 +36,17 @@ class Beliefs:
     limits: Belief
 
     def of_dso(self, dso: str) -> Belief:
-        """Return what a DSO's control centre knows: its own grids, interfaces and cell."""
+        """Return what a DSO's control centre knows: its own grids, interfaces and cell.
+
+        Of several DSOs in a cell the first calls the reserve of its power stations; the others know of none.
+        """
         interfaces = tuple(i for i in self.interfaces if i.dso == dso)
+        cell = interfaces[0].cell
+        first = next(i.dso for i in self.interfaces if i.cell == cell)
         return self._cut(
             tuple(f for f in self.feeders if f.name.startswith(f"{dso}.")), interfaces,
-            tuple(c for c in self.cells if c.cell == interfaces[0].cell),
+            tuple(c for c in self.cells if c.cell == cell),
+            generators=self._stations(cell) if dso == first else (),
         )
 
     def of_area(self, feeder: str, area: int) -> Belief:
@@ -48,9 +54,10 @@ class Beliefs:
         return self._cut(tuple(f for f in self.feeders if f.name == feeder), (), (), area)
 
     def of_interface(self, name: str) -> Belief:
-        """Return what an interface agent knows: the feeders below it, all interfaces and cells by name."""
+        """Return what an interface agent knows: feeders below it, its cell's stations, all interfaces and cells."""
         feeders = tuple(f for f in self.feeders if f.interface == name)
-        return self._cut(feeders, self.interfaces, self.cells)
+        cell = next(i.cell for i in self.interfaces if i.name == name)
+        return self._cut(feeders, self.interfaces, self.cells, generators=self._stations(cell))
 
     def of_tso(self) -> Belief:
         """Return what the TSO knows: interfaces, cells and power stations, no feeder."""
@@ -60,13 +67,16 @@ class Beliefs:
             limits.loading_max_percent, limits.f_nominal_hz,
         )
 
+    def _stations(self, cell: int) -> tuple[GeneratorBelief, ...]:
+        return tuple(g for g in self.generators if g.cell == cell)
+
     def _cut(
         self, feeders: tuple[FeederBelief, ...], interfaces: tuple[InterfaceBelief, ...],
-        cells: tuple[CellBelief, ...], area: int = -1,
+        cells: tuple[CellBelief, ...], area: int = -1, generators: tuple[GeneratorBelief, ...] = (),
     ) -> Belief:
         limits = self.limits
         return Belief(
-            feeders, interfaces, cells, (), area, limits.v_min_pu, limits.v_max_pu,
+            feeders, interfaces, cells, generators, area, limits.v_min_pu, limits.v_max_pu,
             limits.loading_max_percent, limits.f_nominal_hz,
         )
 
@@ -155,6 +165,7 @@ def _generators(scenario: Scenario, case: MachineCase) -> tuple[GeneratorBelief,
         GeneratorBelief(
             name, f"gen.{name}", numbers[cell[g]],
             reserve.get(numbers[cell[g]], 0.0) * float(machines.values["sn_mva"][g] / total[cell[g]]),
+            scenario.transmission.afrr.full_activation_ms / 1000,
         )
         for g, name in enumerate(machines.names)
     )

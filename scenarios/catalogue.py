@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from scenarios import formats
 from scenarios.shelf import kept
 from sims.grid.compiled import CompiledNet, Elements, Switches, TapTable
 
@@ -20,15 +21,15 @@ def compiled(name: str, folder: Path | None = None) -> CompiledNet:
     Parameters
     ----------
     name : str
-        One of `scenarios.nets.GRIDS`, or ``./file.json`` in `folder`.
+        One of `scenarios.nets.GRIDS`, a file in `folder`, or a SimBench code; see `scenarios.brought.read`.
 
     Raises
     ------
     GridError
-        The file is no pandapower net, or names code from outside pandapower.
+        The file is no net, names code from outside pandapower, or a package is missing that reads it.
     """
     inputs = [name.encode()]
-    if name.startswith("."):
+    if formats.is_file(name):
         inputs.append(_content((folder or Path()) / name))
 
     def fresh() -> CompiledNet:

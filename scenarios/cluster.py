@@ -37,7 +37,7 @@ def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str
         from distributed import Client, as_completed
     except ImportError as err:
         raise GridseamError("--dask needs Dask: pip install 'gridseam[cluster]'") from err
-    from scenarios.matrix import Outcome
+    from scenarios.matrix import Outcome, longest_first
 
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
@@ -52,7 +52,7 @@ def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str
                 work, replace(job, out=job.out.resolve(), page=job.page.resolve() if job.page else None), target,
                 index, topic, source_digest(), pure=False, key=f"{topic}-{index}",
             ): index
-            for index, job in enumerate(jobs)
+            for index, job in longest_first(jobs)
         }  # fmt: skip
         try:
             for future in as_completed(list(futures), loop=client.loop):

@@ -7,13 +7,17 @@ import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from scenarios import shipped
+from scenarios import foreign, formats, shipped, trust
 from scenarios.crosscheck_devices import device_faults
+from scenarios.crosscheck_network import network_faults, wiring_faults
 from scenarios.durations import format_duration
+from scenarios.inside import escapes
 from scenarios.reference import fault as reference_fault
-from scenarios.schema_operation import DEFAULT_LINKS, CommsOutage, LineFault, Record, Tampering
+from scenarios.reference import function_fault
+from scenarios.schema_disturbances import LineFault, Upset
+from scenarios.schema_operation import Record
 from scenarios.upsets import upset_faults
-from sims.core.errors import ScenarioError, nearest
+from sims.core.errors import nearest
 
 if TYPE_CHECKING:
     from scenarios.schema import Feeder, Scenario
@@ -21,26 +25,32 @@ if TYPE_CHECKING:
 Fault = tuple[tuple[str | int, ...], str]
 """Path of the field at fault, what is wrong with it."""
 
-_PLACES = ("dms", "crew")
-
 
 def faults(scenario: Scenario) -> list[Fault]:
-    """Return everything that does not fit together, in the order of the file."""
-    return [
+    """Return everything that does not fit together, in the order of the file; first what it may not read."""
+    outside = escapes(scenario)
+    if outside:
+        return outside
+    found = [
         *_time(scenario),
         *_matrix(scenario),
         *_profiles(scenario),
         *device_faults(scenario, _series(scenario)),
         *_transmission(scenario),
         *_dsos(scenario),
-        *_links(scenario),
+        *network_faults(scenario),
         *_disturbances(scenario),
-        *_overlaps(scenario),
         *_handover(scenario),
         *_controllers(scenario),
+        *_company(scenario),
         *_record(scenario),
         *_expect(scenario),
     ]
+    if found:
+        return found
+    outline = _outline(scenario)
+    machines = () if isinstance(outline, str) else outline.generators
+    return list(wiring_faults(scenario, machines))
 
 
 def _one_of(name: object, valid: tuple[str, ...]) -> str:
@@ -167,19 +177,12 @@ def _dsos(s: Scenario) -> Iterator[Fault]:
                 )
             used[interface.bus] = dso.name
             for g, entry in enumerate(interface.grids):
-                if entry.grid.startswith("./") and not (s.folder / entry.grid).is_file():
-                    place = ("dsos", d, "interfaces", i, "grids", g, "grid")
-                    yield place, f"there is no file '{entry.grid}' beside the scenario"
-
-
-def _links(s: Scenario) -> Iterator[Fault]:
-    links = s.communication.links
-    for index in _repeated([link.ends for link in links]):
-        yield ("communication", "links", index), f"{' - '.join(sorted(links[index].ends))} stands here twice"
-    for index, link in enumerate(links):
-        if link.ends not in DEFAULT_LINKS:
-            pairs = ", ".join(" - ".join(sorted(ends)) for ends in DEFAULT_LINKS)
-            yield ("communication", "links", index), f"{' - '.join(sorted(link.ends))} are not linked; {pairs} are"
+                place, path = ("dsos", d, "interfaces", i, "grids", g, "grid"), s.folder / entry.grid
+                if formats.is_file(entry.grid):
+                    text = f"there is no file '{entry.grid}' beside the scenario"
+                    if path.is_file():
+                        text = foreign.fault(path) if formats.suffix_of(entry.grid) == ".json" else ""
+                    yield from [(place, text)] if text else []
 
 
 def _disturbances(s: Scenario) -> Iterator[Fault]:
@@ -193,26 +196,9 @@ def _disturbances(s: Scenario) -> Iterator[Fault]:
             names = tuple(f.name for f in feeders)
             if event.feeder not in names:
                 yield ("disturbances", index, "feeder"), _no_feeder(event.feeder, feeders)
-        elif isinstance(event, CommsOutage | Tampering):
-            fault = _node_fault(s, event.node, feeders)
-            if not fault and event.node == "tso" and isinstance(event, Tampering):
-                fault = "nothing stands above 'tso'; name a place below it"
-            if fault:
-                yield ("disturbances", index, "node"), fault
-        elif isinstance(outline, shipped.TransmissionOutline):
+        elif isinstance(event, Upset) and isinstance(outline, shipped.TransmissionOutline):
             for key, text in upset_faults(event, outline, s.transmission.frequency.model):
                 yield ("disturbances", index, key), text
-
-
-def _overlaps(s: Scenario) -> Iterator[Fault]:
-    """Refuse a second outage of a place that is down already."""
-    outages = [(k, d, s.at_ms(d)) for k, d in enumerate(s.disturbances) if isinstance(d, CommsOutage)]
-    for n, (index, event, at_ms) in enumerate(outages):
-        for first, other, start_ms in outages[:n]:
-            apart = at_ms >= start_ms + other.duration_ms or start_ms >= at_ms + event.duration_ms
-            if event.node == other.node and not apart:
-                text = f"{event.node} is down then already (disturbance {first + 1}); join the two, or move one"
-                yield ("disturbances", index, "at"), text
 
 
 def _outside(s: Scenario, index: int, at_ms: int) -> str:
@@ -238,26 +224,6 @@ def _no_feeder(name: str, feeders: tuple[Feeder, ...]) -> str:
     return f"'{name}' is not a feeder: feeders are called <dso>.f<number>, such as {names[0]}{hint}"
 
 
-def _node_fault(s: Scenario, node: str, feeders: tuple[Feeder, ...]) -> str:
-    """Return why `node` can be no place of the network: ``tso``, ``<dso>.dms``, a feeder's or interface's place."""
-    names = tuple(dso.name for dso in s.dsos)
-    head, _, rest = node.partition(".")
-    if node == "tso":
-        return ""
-    if head not in names:
-        return _one_of(head, (*names, "tso"))
-    part = rest.split(".", 1)[0]
-    interfaces = tuple(i.name.split(".", 1)[1] for i in s.interfaces() if i.dso == head)
-    own = tuple(f.name.split(".", 1)[1] for f in feeders if f.dso == head)
-    valid = (*_PLACES, *interfaces, *own)
-    if part in valid:
-        return ""
-    return (
-        f"'{node}' is no place of the network: {head} has {', '.join(f'{head}.{p}' for p in _PLACES)}, "
-        f"{head}.{interfaces[0]} to {interfaces[-1]}, {head}.{own[0]} to {own[-1]}{nearest(part, valid)}"
-    )
-
-
 def _handover(s: Scenario) -> Iterator[Fault]:
     for index, transfer in enumerate(s.handover):
         if not 0 < s.at_ms(transfer) < s.time.duration_ms:
@@ -277,7 +243,7 @@ def _controllers(s: Scenario) -> Iterator[Fault]:
     taken: dict[tuple[str, str, str], int] = {}
     only = {"dms": "centralized", "agent": "distributed"}
     for index, own in enumerate(s.controllers):
-        text = reference_fault(own.use, s.folder)
+        text = trust.fault(own.use) or reference_fault(own.use, s.folder)
         if text:
             yield ("controllers", index, "use"), text
         if own.architecture and own.at in only and own.architecture != only[own.at]:
@@ -295,6 +261,14 @@ def _controllers(s: Scenario) -> Iterator[Fault]:
                     )
 
 
+def _company(s: Scenario) -> Iterator[Fault]:
+    for index in range(len(s.company)):
+        text = trust.start_fault()
+        yield from [(("company", index, "start"), text)] if text else []
+    for index in _repeated([other.name for other in s.company]):
+        yield ("company", index, "name"), f"'{s.company[index].name}' is the name of two simulators"
+
+
 def _record(s: Scenario) -> Iterator[Fault]:
     for name, info in Record.model_fields.items():
         period = getattr(s.record, name)
@@ -306,16 +280,13 @@ def _record(s: Scenario) -> Iterator[Fault]:
 def _expect(s: Scenario) -> Iterator[Fault]:
     if not s.expect:
         return
-    from results.kpis.kpi import own_kpi
     from results.kpis.table import KPIS
 
     names = [k.name for k in KPIS]
     for kpi, expected in s.expect.items():
         if ":" in kpi:
-            try:
-                own_kpi(kpi, s.folder)
-            except ScenarioError as err:
-                yield ("expect", kpi), err.problems[0].text
+            text = function_fault(kpi, s.folder)
+            yield from [(("expect", kpi), text)] if text else []
         elif kpi not in names:
             yield ("expect", kpi), f"there is no key figure '{kpi}'{nearest(kpi, names)}"
         for number, one in enumerate(expected):

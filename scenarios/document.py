@@ -58,14 +58,16 @@ def read(path: Path) -> Document:
     try:
         if path.is_dir():
             raise _refused(path.name, "is a folder, not a scenario file")
+        if path.exists() and not path.is_file():
+            raise _refused(path.name, "is no regular file; save the scenario as a file")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _refused(path.name, f"has {size / 1e6:.0f} MB; a scenario has at most {MAX_BYTES / 1e6:.0f} MB")
         raw = path.read_bytes()
     except FileNotFoundError:
         raise _refused(str(path), "there is no such file") from None
-    except OSError as err:
-        raise _refused(path.name, f"cannot be read: {err.strerror}") from err
+    except (OSError, ValueError) as err:
+        raise _refused(path.name, f"cannot be read: {getattr(err, 'strerror', None) or err}") from err
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as err:
@@ -148,6 +150,8 @@ class _Builder:
         if depth > MAX_DEPTH or self._count > MAX_NODES:
             raise _refused(where, "aliases unfold without end or to too many values; write the values out")
         self.places.setdefault(path, where)
+        if not isinstance(node, ScalarNode) and str(node.tag) not in (f"{_TAG}map", f"{_TAG}seq"):
+            self.problems.append(Problem(where, dotted(path), f"has the tag '{node.tag}'; write plain values"))
         if isinstance(node, MappingNode):
             return self._mapping(node, path, depth)
         if isinstance(node, SequenceNode):

@@ -69,6 +69,8 @@ def _path(loc: Sequence[str | int], data: Any) -> Path_:
         here = data
         if isinstance(here, dict) and isinstance(part, int):
             continue  # one entry, written without the list around it
+        if isinstance(here, dict) and position and isinstance(loc[position - 1], int) and part == here.get("kind"):
+            continue
         if isinstance(here, dict) and part not in here and position + 1 < len(loc) and part in here.values():
             continue
         if part == "[key]" or (path and position + 1 == len(loc) and not isinstance(here, dict | list)):

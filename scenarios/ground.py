@@ -68,8 +68,8 @@ class Ground:
 
 def ground(scenario: Scenario) -> Ground:
     """Return what the pairings of `scenario` share."""
-    spots = places(scenario)
     series = profiles(scenario)
+    spots = places(scenario)
     table = device_table(scenario, spots, series)
     path = transmission_path(scenario.transmission.grid, scenario.folder)
     case = scenario.transmission.frequency.of(MachineCase.load(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from scenarios import document, shipped
 from scenarios.document import Document, Path_, dotted
 from scenarios.faults import keys_of, problems
+from scenarios.inside import fault as outside
 from scenarios.schema import Scenario
 from sims.core.errors import Problem, ScenarioError, nearest
 
@@ -30,11 +32,12 @@ def find(name: str | Path) -> Path:
         There is no such file or scenario; names the nearest.
     """
     path = Path(name)
-    if path.exists():
-        return path
+    with suppress(OSError, ValueError):  # no name that a file can have
+        if path.exists():
+            return path
     if path.parent == Path():
         shelf = shipped.LIBRARY / f"{path.name.removesuffix('.yaml')}.yaml"
-        if shelf.is_file():
+        if shelf.stem in shipped.library_names():
             return shelf
     names = shipped.library_names()
     hint = nearest(path.name.removesuffix(".yaml"), names) or f"; shipped are {', '.join(names)}"
@@ -77,6 +80,8 @@ def _whole(file: Path, seen: tuple[Path, ...] = ()) -> Document:
     where, named = doc.places.get((EXTENDS,), file.name), doc.data.pop(EXTENDS)
     if not isinstance(named, str):
         raise ScenarioError([Problem(where, EXTENDS, "names a shipped scenario or a ./file.yaml")])
+    if named.startswith((".", "/", "~")) and (text := outside(named, file.parent)):
+        raise ScenarioError([Problem(where, EXTENDS, text)])
     try:
         below = find(file.parent / named if named.startswith(("./", "../")) else named)
     except ScenarioError as err:

@@ -9,7 +9,9 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import groupby
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -22,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SERIAL = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
           "OMP_WAIT_POLICY": "passive"}  # fmt: skip
 """One thread a worker: workers share the cores already, and a spinning pool would cost more than it gives."""
+GRACE_S = 10.0
+"""How long a process that is told to end may take to close its run file."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,19 @@ def page_address(architecture: str, stage: int) -> str:
     return f"pages/{architecture}-{stage}.html"
 
 
+def longest_first(jobs: Iterable[Job]) -> list[tuple[int, Job]]:
+    """Return jobs with their numbers as they are best begun: those that take longest do not come last.
+
+    Scenarios stay together, so that each process prepares one no more than once.
+    """
+    by_scenario = groupby(enumerate(jobs), key=lambda item: id(item[1].scenario))
+    return [item for _, group in by_scenario for item in sorted(group, key=lambda item: -item[1].effort)]
+
+
 def sweep(
     jobs: Iterable[Job], workers: int | str | None = None, watch: Watch | None = None, *, target: str = RUN
 ) -> list[Outcome]:
-    """Run all jobs and return their outcomes in the order of `jobs`, whatever failed on the way.
+    """Run all jobs, longest first, and return their outcomes in the order of `jobs`, whatever failed on the way.
 
     The workers are fresh interpreters that import nothing of the caller's, so that a script needs no
     ``if __name__ == "__main__"``; a worker that dies takes its own job along and is replaced. On
@@ -102,7 +115,7 @@ def sweep(
 
         asked = list(jobs)
         return sweep_on(workers, asked, watch, target) if asked else []
-    todo = deque(enumerate(jobs))
+    todo = deque(longest_first(jobs))
     outcomes: dict[int, Outcome] = {}
     pool: list[_Worker] = []
     count = min(max(1, workers or cores()), len(todo))
@@ -125,9 +138,17 @@ def sweep(
                     pool.remove(worker)
                     worker.end()
     finally:
-        for worker in pool:
-            worker.kill()
+        _end(pool)
     return [outcomes[index] for index in sorted(outcomes)]
+
+
+def _end(pool: Sequence[_Worker]) -> None:
+    """End processes in the midst of their work: they may close their files, but not take long over it."""
+    for worker in pool:
+        worker.terminate()
+    until_s = time.monotonic() + GRACE_S
+    for worker in pool:
+        worker.kill(max(0.0, until_s - time.monotonic()))
 
 
 @dataclass
@@ -196,7 +217,13 @@ class _Worker:
         self._process.wait()
         self._log.close()
 
-    def kill(self) -> None:
-        """End the process now."""
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        self._process.terminate()
+
+    def kill(self, within_s: float) -> None:
+        """Wait until the process has ended, and end it if it does not."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
         self._process.kill()
         self.end()

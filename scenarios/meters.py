@@ -9,8 +9,9 @@ import numpy as np
 from controllers.responsibility import Responsibility
 from scenarios.places import FeederPlace, Places
 from scenarios.schema import Scenario
+from scenarios.schema_communication import ByException
 from sims.distribution.feeders import Feeders
-from sims.distribution.meter_plan import HIGH_VOLTAGE_KV, AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.meter_plan import HIGH_VOLTAGE_KV, AreaPoint, Bands, FeederPoints, MeterPlan, TransmissionPlan
 
 
 def meter_plans(
@@ -29,6 +30,8 @@ def meter_plans(
             [_points(f, k, responsibility) for k, f in enumerate(places.of_dso(dso))],
             metering.primary_ms, metering.secondary_ms, metering.v_accuracy_percent, metering.p_accuracy_percent,
             *_subscription(metering.tso_der_ms, responsibility),
+            metering.smart_meter_ms or 0, metering.smart_meter_accuracy_percent,
+            metering.v_resolution_pu, metering.power_resolution_mva, _bands(metering.by_exception),
         )
         for dso in places.dsos
     ]
@@ -40,27 +43,31 @@ def _subscription(every_ms: int | None, responsibility: Responsibility) -> tuple
     return (every_ms or 0, ("tso",)) if asked else (0, ())
 
 
+def _bands(told: ByException | None) -> Bands | None:
+    return Bands(told.scan_ms, told.v_pu, told.power_mva) if told else None
+
+
 def _points(place: FeederPlace, number: int, responsibility: Responsibility) -> FeederPoints:
     dso, architecture = place.entry.dso, responsibility.architecture
     crew = f"{dso}.crew"
     centre = f"{dso}.dms"
     switched = responsibility.held("restore_supply")
+    # The primary substation reports what is connected to its busbars like any other substation.
+    senders = tuple(
+        g or (place.name if kv < HIGH_VOLTAGE_KV else "")
+        for g, kv in zip(place.gateways, place.plan.grid.vn_kv, strict=True)
+    )
     if architecture == "centralized":
-        # The primary substation reports what is connected to its busbars like any other substation.
-        senders = tuple(
-            g or (place.name if kv < HIGH_VOLTAGE_KV else "")
-            for g, kv in zip(place.gateways, place.plan.grid.vn_kv, strict=True)
-        )
         receivers = tuple(centre if sender else "" for sender in senders)
         return FeederPoints(number, (centre,), senders, receivers, fault_to=centre, crew=crew)
     if architecture == "distributed":
         areas = place.plan.areas.of_node
         receivers = tuple(
-            place.agents[areas[n]] if g else "" for n, g in enumerate(place.gateways)
+            place.agents[areas[n]] if sender else "" for n, sender in enumerate(senders)
         )
         lead = place.agents[0]
         return FeederPoints(
-            number, (lead,), place.gateways, receivers, _areas(place), fault_to=lead if switched else "", crew=crew
+            number, (lead,), senders, receivers, _areas(place), fault_to=lead if switched else "", crew=crew
         )
     return FeederPoints(number, (), place.gateways, ("",) * len(place.gateways), crew=crew)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
+import random
 import warnings
 from collections.abc import Callable
 from functools import cache
@@ -13,16 +12,13 @@ from typing import Any
 import pandapower as pp
 import pandapower.networks as pn
 
-from sims.core.errors import GridError
+from scenarios.brought import read
+from sims.grid.parallels import merge_parallel_transformers
 
 OLTC = {"tap_side": "hv", "tap_neutral": 0, "tap_min": -9, "tap_max": 9, "tap_step_percent": 1.5,
         "tap_pos": 0, "tap_changer_type": "Ratio"}
 """Tap changer of the pandapower standard type '25 MVA 110/20 kV', given to 110/20 kV transformers that
 come without one (CIGRE MV): no such transformer is built without it today."""
-
-
-MODULES = re.compile(r"(pandapower|pandas|numpy|networkx|geopandas|shapely)(\.|$)")
-"""Modules that a pandapower JSON may name; the reader would import any other before refusing it."""
 
 
 def net(name: str, folder: Path | None = None) -> Any:
@@ -34,14 +30,14 @@ def net(name: str, folder: Path | None = None) -> Any:
     Parameters
     ----------
     name : str
-        One of `GRIDS`, or ``./file.json`` in `folder`.
+        One of `GRIDS`, or what `scenarios.brought.read` takes: a file in `folder`, or a SimBench code.
 
     Raises
     ------
     GridError
-        The file is no pandapower net, or names code from outside pandapower.
+        The file is no net, names code from outside pandapower, or a package is missing that reads it.
     """
-    return _published(name) if name in GRIDS else _ready(lambda: _from_file((folder or Path()) / name), name)
+    return _published(name) if name in GRIDS else _ready(lambda: read(name, folder).net, name)
 
 
 @cache
@@ -50,34 +46,20 @@ def _published(name: str) -> Any:
 
 
 def _ready(build: Callable[[], Any], name: str) -> Any:
-    """Return what `build` gives without its generators, every large transformer with a tap changer."""
+    """Return what `build` gives without its generators, every large transformer with a tap changer, and alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         built = build()
         for table in ("sgen", "storage"):
             built[table].drop(built[table].index, inplace=True)
+        built.gen.drop(built.gen.index[~built.gen.slack.fillna(False).astype(bool)], inplace=True)
         large = built.trafo.vn_hv_kv > 60
         unequipped = large & built.trafo.tap_pos.isna()
         for field, value in OLTC.items():
             built.trafo.loc[unequipped, field] = value
+        merge_parallel_transformers(built)
         built.name = name
         return built
-
-
-def _from_file(path: Path) -> Any:
-    """Read a pandapower JSON after checking which modules it names."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        json.loads(text)
-    except (OSError, ValueError) as err:
-        raise GridError(f"grid {path.name}: cannot be read as JSON: {err}") from err
-    for module in re.findall(r'\\*"_module\\*"\s*:\s*\\*"([^"\\]*)', text):
-        if not MODULES.match(module):
-            raise GridError(f"grid {path.name}: names the module '{module}', which no pandapower net needs")
-    found = pp.from_json_string(text)
-    if not isinstance(found, pp.pandapowerNet):
-        raise GridError(f"grid {path.name}: is no pandapower net")
-    return found
 
 
 def _mv_oberrhein() -> Any:
@@ -94,12 +76,22 @@ LOAD_CASE_SCALING, LOAD_CASE_TAN = 0.6, 0.2031
 
 def _mv_oberrhein_kerber() -> Any:
     """MV grid of the Upper Rhine with a Kerber village LV grid (57 households) below one of its substations."""
-    mv, lv = _mv_oberrhein(), pn.create_kerber_dorfnetz()
+    mv, lv = _mv_oberrhein(), _village()
     excess = mv.load.p_mw * mv.load.scaling - lv.load.p_mw.sum()
     at = excess.abs().idxmin()  # the substation whose load the village comes closest to
     bus = int(mv.load.bus.at[at])
     mv.load.drop(at, inplace=True)
     return _below(mv, lv, bus, std_type="0.4 MVA 20/0.4 kV")
+
+
+def _village() -> Any:
+    """Kerber's village grid, whose house cables pandapower draws by lot: the same ones in every process."""
+    before = random.getstate()
+    random.seed(0)
+    try:
+        return pn.create_kerber_dorfnetz()
+    finally:
+        random.setstate(before)
 
 
 def _cigre_mv() -> Any:

@@ -1,21 +1,34 @@
-"""The network of a scenario: who has an address, and what joins whom."""
+"""The network of a scenario: who has an address, what joins whom, and what befalls the links."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from controllers.loading import load_class
 from controllers.responsibility import FROM_STAGE
 from scenarios.places import Places, stations
 from scenarios.schema import Scenario
-from scenarios.schema_operation import CommsOutage, Tampering
-from sims.comms.attacks import Tamper
+from scenarios.schema_disturbances import (
+    Assault,
+    CommsOutage,
+    Delaying,
+    Dropping,
+    Flooding,
+    LinkOutage,
+    OwnAttack,
+    Replaying,
+    Tampering,
+)
+from scenarios.wiring import Cabinet, roster, rules, single_links, storing
+from sims.comms.arq import Arq
+from sims.comms.attacks import Attack, Delay, Drop, Flood, Replay, Tamper
 from sims.comms.ledger import OTHER
 from sims.comms.network import Network
-from sims.comms.outages import Outage
-from sims.comms.topology import Place, Rule, build_network
+from sims.comms.outages import Outage, RandomOutage
+from sims.comms.sampled import SampledNetwork
+from sims.comms.topology import Place, build_network
+from sims.core.errors import Problem, ScenarioError
 from sims.core.message import Message
-
-TSO = "tso"
 
 TOPICS = (
     "primary", "secondary", "der", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set", "request",
@@ -29,50 +42,84 @@ TOPICS = (
 )
 """Topics of the message log; what a user's controllers write under names of their own counts as other."""
 
+ATTACKS: dict[type[Assault], type[Attack]] = {
+    Tampering: Tamper, Dropping: Drop, Delaying: Delay, Replaying: Replay, Flooding: Flood,
+}  # fmt: skip
+"""What stands on the link, by what the scenario says."""
+
+
+def carrier(scenario: Scenario, places: Places, machines: Sequence[str]) -> Network | SampledNetwork:
+    """Return the network with everybody on it, as the scenario's mode says; the same in every pairing."""
+    network = build(scenario, places, machines)
+    return SampledNetwork(network) if scenario.communication.mode == "sampled" else network
 
 
 def build(scenario: Scenario, places: Places, machines: Sequence[str]) -> Network:
-    """Return the network with everybody on it; the same in every pairing."""
-    via = scenario.communication.technology
-    rules = [
-        Rule("substation", "parent", via("substation", "primary")),
-        Rule("agent", "parent", via("agents")),
-        Rule("agent", "neighbour", via("agents")),
-        Rule("primary", "parent", via("primary", "dms")),
-        Rule("primary", "neighbour", via("cells")),
-        Rule("dms", "parent", via("dms", "tso")),
-        Rule("crew", "parent", via("crew", "dms")),
-    ]
-    outages = [
-        Outage(d.node, at := scenario.at_ms(d), at + d.duration_ms, "node")
-        for d in scenario.disturbances if isinstance(d, CommsOutage)
-    ]
-    spots = _spots(places, machines)
-    above = {spot.name: spot.parent for spot in spots}
-    attacks = [
-        Tamper(f"{d.node}--{above[d.node]}", at := scenario.at_ms(d), at + d.duration_ms, bias=d.bias, topic=d.topic)
-        for d in scenario.disturbances if isinstance(d, Tampering)
-    ]
-    return build_network(rules, spots, seed=scenario.seed, outages=outages, attacks=attacks, topics=TOPICS)
+    """Return the exact network with everybody on it."""
+    communication = scenario.communication
+    spots = storing(_spots(places, machines), communication)
+    cabinet = Cabinet(spots, communication)
+    return build_network(
+        rules(communication), spots, single=single_links(communication), seed=scenario.seed,
+        outages=_outages(scenario, cabinet), attacks=_attacks(scenario, cabinet), topics=TOPICS,
+        arq={a.topic: Arq(a.retries, a.timeout_ms, a.backoff, a.ack_bytes) for a in communication.acknowledged},
+    )
+
+
+def _outages(scenario: Scenario, cabinet: Cabinet) -> list[Outage | RandomOutage]:
+    """Return what fails by the scenario's word and by chance; links with a repair time of their own come with them."""
+    found: list[Outage | RandomOutage] = []
+    for d in scenario.disturbances:
+        at_ms = scenario.at_ms(d)
+        if isinstance(d, CommsOutage):
+            found.append(Outage(d.node, at_ms, at_ms + d.duration_ms, "node"))
+        elif isinstance(d, LinkOutage):
+            found.append(Outage(cabinet.label(d.link), at_ms, at_ms + d.duration_ms))
+    for failure in scenario.communication.random_outages:
+        if failure.node is not None:
+            found.append(RandomOutage(failure.node, failure.mtbf_ms, failure.mttr_ms, "node"))
+        elif failure.link is not None:
+            found.append(RandomOutage(cabinet.label(failure.link), failure.mtbf_ms, failure.mttr_ms))
+    return found
+
+
+def _attacks(scenario: Scenario, cabinet: Cabinet) -> list[Attack]:
+    """Return who stands on which link when, in the order of the file."""
+    found = []
+    for number, d in enumerate(scenario.disturbances):
+        if not isinstance(d, Assault):
+            continue
+        link = cabinet.above(d.node) if d.node is not None else cabinet.label(str(d.link))
+        at_ms = scenario.at_ms(d)
+        given = d.arguments() | ({"topic": d.topic} if d.topic else {})
+        made = own_attack(scenario, d, number) if isinstance(d, OwnAttack) else ATTACKS[type(d)]
+        try:
+            found.append(made(link, at_ms, at_ms + d.duration_ms, **given))
+        except Exception as err:
+            text = f"cannot be made with {', '.join(given) or 'no settings'}: {type(err).__name__}: {err}"
+            raise ScenarioError([Problem(f"disturbances.{number}", made.__name__, text)]) from err
+    return found
+
+
+def own_attack(scenario: Scenario, event: OwnAttack, number: int) -> type[Attack]:
+    """Return the user's class of an attack, or refuse what is none.
+
+    Raises
+    ------
+    ScenarioError
+        The file or class is not there or fails to load, or does not derive from `sims.comms.attacks.Attack`.
+    """
+    found: type[Attack] = load_class(event.use, scenario.folder, "attack")
+    if not issubclass(found, Attack):
+        text = f"'{event.use}' does not derive from sims.comms.attacks.Attack"
+        raise ScenarioError([Problem(f"disturbances.{number}", "use", text)])
+    return found
 
 
 def _spots(places: Places, machines: Sequence[str]) -> list[Place]:
-    """Return every address: a primary hangs on its interface substation, that on the DMS, that on the TSO."""
-    interfaces = [i.name for i in places.interfaces]
-    spots = [Place(TSO, "tso")]
-    spots += [Place(f"gen.{name}", "primary", TSO) for name in machines]
-    for dso in places.dsos:
-        spots += [Place(f"{dso}.dms", "dms", TSO), Place(f"{dso}.crew", "crew", f"{dso}.dms")]
-    for interface in places.interfaces:
-        others = tuple(name for name in interfaces if name != interface.name)
-        spots.append(Place(interface.name, "primary", f"{interface.dso}.dms", neighbours=others))
-    for feeder in places.feeders:
-        spots.append(Place(feeder.name, "primary", places.interfaces[feeder.entry.interface].name))
-        for k, agent in enumerate(feeder.agents):
-            near = tuple(feeder.agents[other] for other in feeder.plan.areas.neighbours[k])
-            spots.append(Place(agent, "agent", feeder.name, neighbours=near))
-    spots += [Place(station, "substation", primary) for station, primary in stations(places.feeders)]
-    return spots
+    """Return every address."""
+    within = {feeder.name: feeder for feeder in places.feeders}
+    return roster(places.dsos, places.interfaces, [f.entry for f in places.feeders], machines, within)
 
 
 def port_of(places: Places) -> dict[str, str]:

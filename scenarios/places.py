@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from scenarios.catalogue import compiled
 from scenarios.schema import Feeder as FeederEntry
 from scenarios.schema import InterfacePlace, Scenario
 from sims.core.arrays import summed
+from sims.core.errors import GridError
 from sims.grid.compiled import CompiledNet
 
 Floats = NDArray[np.float64]
@@ -26,6 +28,8 @@ CUSTOMERS_PER_MW = 600
 AREAS_PER_FEEDER = 6
 LEAST_NODES_PER_AREA = 5
 LOW_VOLTAGE_KV = 1.0
+SAME_LEVEL = 1e-3
+"""How far nominal voltages of one level may differ."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,38 @@ class Places:
 
 def places(scenario: Scenario) -> Places:
     """Return where everything of `scenario` stands; loads and compiles its grids."""
-    feeders = []
-    for number, entry in enumerate(scenario.feeders()):
-        plan = _plan(compiled(entry.grid, None if entry.grid[0] != "." else scenario.folder))
-        gateways = tuple(f"{entry.name}.s{s}" if s >= 0 else "" for s in plan.substation)
-        agents = tuple(f"{entry.name}.a{k}" for k in range(len(plan.areas.head)))
-        feeders.append(FeederPlace(entry, plan, number, gateways, agents))
-    return Places(tuple(feeders), scenario.interfaces(), tuple(d.name for d in scenario.dsos))
+    interfaces = scenario.interfaces()
+    feeders = tuple(
+        feeder_place(entry, interfaces[entry.interface], scenario.folder, number)
+        for number, entry in enumerate(scenario.feeders())
+    )
+    return Places(feeders, interfaces, tuple(d.name for d in scenario.dsos))
+
+
+def feeder_place(entry: FeederEntry, interface: InterfacePlace, folder: Path, number: int = 0) -> FeederPlace:
+    """Return where everything of one feeder stands; loads and compiles its grid, which may lie in `folder`."""
+    plan = _plan(compiled(entry.grid, None if entry.grid[0] != "." else folder))
+    _refuse_level(plan.grid, interface)
+    gateways = tuple(f"{entry.name}.s{s}" if s >= 0 else "" for s in plan.substation)
+    agents = tuple(f"{entry.name}.a{k}" for k in range(len(plan.areas.head)))
+    return FeederPlace(entry, plan, number, gateways, agents)
+
+
+def _refuse_level(grid: CompiledNet, interface: InterfacePlace) -> None:
+    """Refuse a feeder whose source has another nominal voltage than the interface gives it.
+
+    Raises
+    ------
+    GridError
+        Naming the grid, the bus of its source, and both voltages.
+    """
+    root, busbar_kv = int(grid.roots[0]), interface.trafo.vn_lv_kv
+    if not interface.per_unit and abs(grid.vn_kv[root] / busbar_kv - 1) > SAME_LEVEL:
+        raise GridError(
+            f"net {grid.name}: ext_grid at bus {grid.node_bus[root]} has {grid.vn_kv[root]:g} kV, but interface "
+            f"{interface.name} gives it {busbar_kv:g} kV; give its trafo vn_lv_kv: {grid.vn_kv[root]:g}, or the "
+            "interface coupling: per_unit"
+        )
 
 
 @cache

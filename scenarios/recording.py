@@ -35,8 +35,11 @@ CELL = {
 GEN = {"p_mw": "active power", "p_set_mw": "set-point with secondary control"}
 SYSTEM = {
     "gen_mw": "generation of machines", "static_load_mw": "load that no feeder stands for",
-    "loss_transmission_mw": "losses of the transmission grid", "residual_v_pu": "last change of a boundary voltage",
-    "residual_s_mva": "last change of a boundary power", "iterations": "iterations at the boundary",
+    "loss_transmission_mw": "losses of the transmission grid", "iterations": "solutions until the boundary agreed",
+}
+RESIDUAL = {
+    "residual_s_mva": "power drawn beyond what transmission was solved with",
+    "residual_v_pu": "how far that would move the voltage of any interface",
 }
 FINE = {
     "cell": {"f_hz": "frequency of the machines", "p_tie_mw": "export over the ties"},
@@ -67,11 +70,13 @@ _OF_DEVICES = {"load_mw", "pv_mw", "pv_avail_mw", "wind_mw", "wind_avail_mw", "s
 
 
 def kinds(
-    scenario: Scenario, places: Places, machines: Sequence[str], cells: Sequence[str], interface_kv: Sequence[float]
+    scenario: Scenario, places: Places, machines: Sequence[str], cells: Sequence[str], interface_kv: Sequence[float],
+    disturbed: Mapping[str, Any],
 ) -> list[Kind]:
     """Return all kinds of things of a run, with what does not change in it.
 
-    `interface_kv` is the nominal voltage of the transmission bus at each interface [kV].
+    `interface_kv` is the nominal voltage of the transmission bus at each interface [kV]; `disturbed` says which
+    cell loses power when, if one does.
     """
     feeders, limits = places.feeders, scenario.limits
     bus: dict[str, list[Any]] = {key: [] for key in ("label", "vn_kv", "lon", "lat", "feeder", "dso")}
@@ -124,11 +129,12 @@ def kinds(
             interface=[interfaces[f.entry.interface].name for f in feeders],
         ),
         kind(
-            "interface", [i.name for i in interfaces], INTERFACE, bus=[i.bus for i in interfaces],
+            "interface", [i.name for i in interfaces], INTERFACE | RESIDUAL, bus=[i.bus for i in interfaces],
             dso=[i.dso for i in interfaces], cell=[i.cell for i in interfaces],
             sn_mva=[i.trafo.sn_mva for i in interfaces], vn_kv=list(interface_kv),
         ),
-        kind("cell", list(cells), CELL),
+        Kind("cell", list(cells), _quantities(CELL, "transmission"), every_ms=scenario.record.period_ms("cell"),
+             attrs=disturbed),
         kind("gen", list(machines), GEN),
         kind("system", ["system"], SYSTEM),
         kind("estimate", [f.name for f in feeders], ESTIMATE),
@@ -147,6 +153,15 @@ def _fine(scenario: Scenario, labels: Mapping[str, Sequence[str]]) -> list[Kind]
     ]
 
 
+def company(scenario: Scenario) -> list[Kind]:
+    """Return what is recorded of simulators that are not ours, one kind each."""
+    return [
+        Kind(other.name, other.labels, [Quantity(a, "1", a, dtype="f8") for a in other.record], {},
+             scenario.time.step_ms, {"started_by": other.start})
+        for other in scenario.company
+    ]
+
+
 def taps(places: Places) -> list[Tap]:
     """Return where each recorded quantity comes from."""
     found: list[Tap] = []
@@ -156,6 +171,8 @@ def taps(places: Places) -> list[Tap]:
         found += [Tap(name, name, quantity, index) for quantity in quantities]
     by_dso = _slices(places, "feeder")
     found += [Tap("feeder", "feeder", quantity, by_dso) for quantity in FEEDER]
+    by_interface = {dso: np.array([i.index for i in places.interfaces_of(dso)]) for dso in places.dsos}
+    found += [Tap("feeder", "interface", quantity, by_interface) for quantity in RESIDUAL]
     found += [Tap("energy", "feeder", quantity, {"der": None}) for quantity in STORAGE]
     for port, named in (("interface", INTERFACE), ("cell", CELL), ("gen", GEN), ("system", SYSTEM)):
         found += [Tap(port, port, quantity, {"transmission": None}) for quantity in named]

@@ -1,4 +1,4 @@
-"""A reference to a user's controller, checked without running a line of it."""
+"""A reference to a user's controller or key figure, checked without running a line of it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,40 @@ def fault(reference: str, folder: Path) -> str:
     return _in_file(found, name) if isinstance(found, Path) else found
 
 
-def _in_file(path: Path, name: str) -> str:
+def function_fault(reference: str, folder: Path) -> str:
+    """Return why `reference` names no function of a file beside the scenario, empty where it does."""
+    place, _, name = reference.rpartition(":")
+    path = folder / place
+    if not place.endswith(".py") or not name.isidentifier():
+        return "write it as ./file.py:function"
+    if not path.is_file():
+        return f"there is no file '{place}' beside the scenario"
+    tree = _parsed(path)
+    if isinstance(tree, str):
+        return tree
+    functions = sorted(n.name for n in tree.body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_"))
+    known = f"; it has {', '.join(functions)}" if functions else ""
+    if name in {*functions, *_names(tree)}:
+        return ""
+    return f"there is no function '{name}' in {path.name}{known}{nearest(name, functions)}"
+
+
+def _parsed(path: Path) -> ast.Module | str:
+    """Return the module in a file, or why it is none."""
     try:
-        tree = ast.parse(path.read_bytes(), filename=path.name)
+        return ast.parse(path.read_bytes(), filename=path.name)
     except SyntaxError as err:
         return f"{path.name}:{err.lineno} is not Python: {err.msg}"
+    except (RecursionError, MemoryError):
+        return f"{path.name} is nested too deep to be read"
     except (OSError, ValueError) as err:
         return f"{path.name} cannot be read: {err}"
+
+
+def _in_file(path: Path, name: str) -> str:
+    tree = _parsed(path)
+    if isinstance(tree, str):
+        return tree
     names = _names(tree)
     if name in names:
         return ""

@@ -6,14 +6,14 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from controllers.responsibility import Responsibility
+from controllers.responsibility import DEGENERATE, Responsibility
 from results.kpis.table import compute, definitions, kpi_places
 from results.layout import EventTable, action_table, message_table
 from results.runfile import Run
@@ -22,11 +22,14 @@ from scenarios import recording
 from scenarios.assemble import World, assemble, responsibility_of
 from scenarios.beliefs import cell_numbers
 from scenarios.cell import cell_digest, git_state
+from scenarios.checkpoint import Checkpoint, place_of
 from scenarios.ground import Ground, ground
 from scenarios.network import TOPICS, addresses
+from scenarios.resume import Keeper, interrupted, restore
 from scenarios.schema import Scenario
+from scenarios.upsets import disturbed
 from sims.comms.ledger import FATES
-from sims.core.errors import ModelError
+from sims.core.errors import GridseamError, ModelError
 
 PACKAGES = ("gridseam", "mosaik", "mosaik-api-v3", "pandapower", "lightsim2grid", "numpy", "numba", "simpy", "h5py")
 
@@ -55,44 +58,90 @@ def run_pairing(
         with the status "aborted"); the error names simulator and time.
     """
     with threadpool_limits(1):  # what linear algebra adds up must not depend on how many cores there are
-        return _run(scenario, architecture, stage, Path(out), progress, beside)
+        return _run(scenario, architecture, stage, Path(out) / f"{architecture}-{stage}.h5", progress, beside)
+
+
+def resume(run_file: str | Path, *, progress: Callable[[int], None] | None = None) -> Path:
+    """Take up a run that was broken off at its last checkpoint; the finished file is as if it had not been.
+
+    Raises
+    ------
+    GridseamError
+        There is no checkpoint, or it is not one of this scenario and this gridseam; or as `run_pairing`.
+    """
+    scenario, architecture, stage, checkpoint = interrupted(Path(run_file))
+    with threadpool_limits(1):
+        return _run(scenario, architecture, stage, Path(run_file), progress, None, checkpoint)
 
 
 def _run(
-    scenario: Scenario, architecture: str, stage: int, out: Path, progress: Callable[[int], None] | None,
-    beside: Beside | None,
+    scenario: Scenario, architecture: str, stage: int, path: Path, progress: Callable[[int], None] | None,
+    beside: Beside | None, checkpoint: Checkpoint | None = None,
 ) -> Path:
     started = time.perf_counter()
     shared = _ground(scenario)
     responsibility = responsibility_of(shared, architecture, stage)
-    path = out / f"{architecture}-{stage}.h5"
-    writer = RunWriter(
-        path, attrs=_attrs(shared, responsibility), start_iso=scenario.time.start.isoformat(),
-        kinds=recording.kinds(
-            scenario, shared.places, shared.case.machines.names, _cells(shared), shared.interface_kv
-        ),
-        events=_events(shared, responsibility), kpis=kpi_places(),
-    )
+    writer = _writer(path if checkpoint is None else path.with_suffix(".resuming.h5"), shared, responsibility)
     try:
         world = assemble(shared, responsibility, writer, progress)
         company = _company(world, shared, responsibility, beside)
+        if checkpoint is not None:
+            _restore(world, writer, path, checkpoint)
+        else:
+            place_of(path).unlink(missing_ok=True)
     except BaseException:
         writer.discard()
         raise
-    with writer, world.harness as harness, company:
-        ready = time.perf_counter()
-        try:
-            harness.run(scenario.time.duration_ms)
-        except ModelError:
-            world.recorder.finish(fine=world.transmission.fine())  # the last instant that was settled
-            raise
-        world.recorder.finish(world.comms.close(scenario.time.duration_ms), world.transmission.fine())
-        costs = _costs(world, ready - started, time.perf_counter() - ready)
+    cell = cell_digest(scenario, architecture, stage)
+    keeper = Keeper(world, writer, cell, scenario.folder)
+    try:
+        with writer, world.harness as harness, company:
+            ready = time.perf_counter()
+            try:
+                harness.pausing(keeper.pauses_ms(scenario.time.duration_ms), keeper)
+                harness.run(scenario.time.duration_ms)
+            except (ModelError, KeyboardInterrupt):
+                world.recorder.finish(fine=world.transmission.fine())  # the last instant that was settled
+                raise
+            world.recorder.finish(world.comms.close(scenario.time.duration_ms), world.transmission.fine())
+            costs = _costs(world, ready - started, time.perf_counter() - ready)
+    except KeyboardInterrupt:
+        with suppress(GridseamError):
+            _write_figures(path)
+        raise
+    _write_figures(path)
+    write_provenance(path, costs)
+    place_of(path).unlink(missing_ok=True)
+    return path
+
+
+def _writer(path: Path, shared: Ground, responsibility: Responsibility) -> RunWriter:
+    """Return the run file that is to be written, with all that stands in it from the start."""
+    scenario = shared.scenario
+    return RunWriter(
+        path, attrs=_attrs(shared, responsibility), start_iso=scenario.time.start.isoformat(),
+        kinds=recording.kinds(
+            scenario, shared.places, shared.case.machines.names, _cells(shared), shared.interface_kv,
+            disturbed(scenario, shared.case),
+        ) + recording.company(scenario),
+        events=_events(shared, responsibility), kpis=kpi_places(),
+    )
+
+
+def _write_figures(path: Path) -> None:
+    """Compute the key figures of what a closed run file holds, and write them into it."""
     with Run(path) as run:
         found = compute(run)
     write_kpis(path, found, definitions=definitions())
-    write_provenance(path, costs)
-    return path
+
+
+def _restore(world: World, writer: RunWriter, path: Path, checkpoint: Checkpoint) -> None:
+    """Bring the world to where `checkpoint` stands; it is closed where that is refused."""
+    try:
+        restore(world, writer, path, checkpoint)
+    except BaseException:
+        with world.harness:
+            raise
 
 
 def _company(
@@ -126,7 +175,9 @@ def _attrs(shared: Ground, responsibility: Responsibility) -> dict[str, Any]:
     return {
         "title": scenario.title or scenario.name, "scenario": scenario.name, "variant": scenario.variant,
         "description": scenario.description, "architecture": responsibility.architecture,
-        "stage": responsibility.stage, "seed": scenario.seed, "scenario_json": scenario.as_json(),
+        "stage": responsibility.stage,
+        "degenerate": DEGENERATE.get((responsibility.architecture, responsibility.stage), ""),
+        "seed": scenario.seed, "scenario_json": scenario.as_json(),
         "cell": cell_digest(scenario, responsibility.architecture, responsibility.stage),
         "duties": json.dumps({d: _held(responsibility, d) for d in responsibility.from_stage}),
         "events_json": json.dumps([

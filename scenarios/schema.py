@@ -15,14 +15,15 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from scenarios.base import Name, Part, Text
 from scenarios.durations import Duration, Instant
 from scenarios.expectation import Expectations
+from scenarios.schema_communication import Communication
+from scenarios.schema_company import Company
 from scenarios.schema_der import Der
 from scenarios.schema_devices import Listed, OwnSeries, Weather
+from scenarios.schema_disturbances import Disturbance
 from scenarios.schema_grid import Dso, Grids, Limits, Trafo, Transmission
 from scenarios.schema_operation import (
     Architecture,
-    Communication,
     Control,
-    Disturbance,
     OwnController,
     Record,
     Stage,
@@ -81,6 +82,8 @@ class InterfacePlace:
         ``<dso>.i<number>``.
     index : int
         Position among all interfaces of the scenario.
+    per_unit : bool
+        Its feeders take over voltages per unit, whatever their own nominal voltage.
     """
 
     name: str
@@ -90,6 +93,7 @@ class InterfacePlace:
     bus: int
     trafo: Trafo
     feeders: tuple[str, ...]
+    per_unit: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,8 @@ class Scenario(Part):
     """Duties that change hands between TSO and DSO within the run."""
     controllers: tuple[OwnController, ...] = ()
     """The user's own controllers."""
+    company: tuple[Company, ...] = ()
+    """Simulators that are not gridseam's, each in a process of its own."""
     record: Record = Record.model_validate({})
     """How finely the run file is written."""
     expect: Mapping[str, Expectations] = Field(default_factory=dict)
@@ -229,7 +235,7 @@ class Scenario(Part):
                 found.append(
                     InterfacePlace(
                         f"{dso.name}.i{number}", index, dso.name, dso.cell, interface.bus, interface.trafo,
-                        tuple(by_place[index]),
+                        tuple(by_place[index]), interface.coupling == "per_unit",
                     )
                 )
         return tuple(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
+from scenarios import formats
 from scenarios.base import Count, Name, NotNegative, Part, Percent, Positive, Real, Series, Text, Whole
 from scenarios.durations import Duration
 from sims.core.errors import nearest
@@ -20,11 +21,12 @@ SHIPPED_GRIDS: tuple[str, ...] = get_args(ShippedGrid)
 
 
 def _grid(name: str) -> str:
-    if name in SHIPPED_GRIDS or (name.startswith(("./", "../")) and name.endswith(".json")):
-        return name
-    raise ValueError(
-        f"'{name}' is not one of {' | '.join(SHIPPED_GRIDS)}, nor a ./file.json{nearest(name, SHIPPED_GRIDS)}"
-    )
+    said = "" if name in SHIPPED_GRIDS else formats.fault(name)
+    if said.startswith("nor"):
+        said = f"'{name}' is not one of {' | '.join(SHIPPED_GRIDS)}, {said}{nearest(name, SHIPPED_GRIDS)}"
+    if said:
+        raise ValueError(said)
+    return name
 
 
 GridName = Annotated[Text, AfterValidator(_grid)]
@@ -58,7 +60,7 @@ class Reserve(Part):
     fcr_mw: NotNegative = 0.0
     """Frequency containment reserve, both ways."""
     afrr_mw: NotNegative = 0.0
-    """Automatic frequency restoration reserve, both ways."""
+    """Automatic frequency restoration reserve, both ways; called by whoever balances the cell."""
 
 
 class Afrr(Part):
@@ -70,6 +72,8 @@ class Afrr(Part):
     """Integral time."""
     cycle_ms: Duration = Field(60_000, alias="cycle")
     """From one set-point to the next."""
+    full_activation_ms: Duration = Field(300_000, alias="full_activation")
+    """Until power stations give all of the reserve that is called, whoever calls it."""
 
 
 class Frequency(Part):
@@ -168,7 +172,8 @@ class Grids(Shares):
     """`count` feeders of one grid."""
 
     grid: GridName
-    """Which grid; ./file.json beside the scenario brings an own pandapower net."""
+    """Which grid; ./file.json or .xlsx (pandapower), .m or .mat (MATPOWER), .zip or .xml (CGMES) beside the scenario,
+    or simbench:CODE."""
     count: Annotated[int, Field(strict=True, ge=1, le=2000)] = 1
     """How many of them."""
 
@@ -182,6 +187,8 @@ class Interface(Part):
     """Between the transmission bus and the feeders."""
     grids: Annotated[tuple[Grids, ...], Field(min_length=1)]
     """The feeders behind it."""
+    coupling: Literal["voltage_level", "per_unit"] = "voltage_level"
+    """Feeders must have the low side's nominal voltage, or take over voltages per unit whatever theirs is."""
 
 
 class Dso(Part):

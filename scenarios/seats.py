@@ -14,10 +14,11 @@ from controllers.contract import Site
 from controllers.host import Seat
 from controllers.loading import load_class
 from controllers.responsibility import Responsibility
-from scenarios.beliefs import Beliefs
-from scenarios.network import TSO
+from scenarios.beliefs import Beliefs, cell_numbers
 from scenarios.places import Places
 from scenarios.schema import Scenario
+from scenarios.wiring import TSO
+from sims.transmission.case import MachineCase
 
 CENTRAL, DISTRIBUTED, ALL = ("centralized",), ("distributed",), ("local", "centralized", "distributed")
 
@@ -36,9 +37,11 @@ class Row:
 TABLE: tuple[Row, ...] = (
     Row("dms", "observe", "controllers.centralized.observe:Observe", CENTRAL),
     Row("dms", "manage_congestion", "controllers.centralized.congestion:ManageCongestion", CENTRAL, (2, 4)),
+    Row("dms", "manage_congestion", "controllers.centralized.load_management:ManageLoad", CENTRAL, (2, 4)),
     Row("dms", "control_voltage", "controllers.centralized.voltage:ControlVoltage", CENTRAL, (2, 4)),
     Row("dms", "restore_supply", "controllers.centralized.restoration:RestoreSupply", CENTRAL, (2, 4)),
     Row("dms", "support_tso_voltage", "controllers.centralized.interface:SupportTsoVoltage", CENTRAL, (3, 4)),
+    Row("dms", "contain_frequency", "controllers.centralized.frequency:ContainFrequency", CENTRAL, (4, 4)),
     Row("dms", "balance_cell", "controllers.centralized.balance:BalanceCell", CENTRAL, (4, 4)),
     Row("area", "observe", "controllers.distributed.observe:ObserveArea", DISTRIBUTED),
     Row("area", "manage_congestion", "controllers.distributed.congestion:ConsensusCurtailment", DISTRIBUTED, (2, 4)),
@@ -70,6 +73,15 @@ def roles(places: Places) -> dict[str, str]:
     return found
 
 
+def reserves(places: Places, case: MachineCase) -> dict[str, frozenset[str]]:
+    """Return the power stations of its cell for every site that may balance it: control rooms and interfaces."""
+    numbers = cell_numbers(case)
+    of_cell: dict[int, set[str]] = {number: set() for number in numbers}
+    for name, cell in zip(case.machines.names, case.bus_cell[case.machines.bus].tolist(), strict=True):
+        of_cell[numbers[cell]].add(f"gen.{name}")
+    return {site: frozenset(of_cell[i.cell]) for i in places.interfaces for site in (f"{i.dso}.dms", i.name)}
+
+
 def seats(
     scenario: Scenario, places: Places, told: Beliefs, responsibility: Responsibility, wishes: Mapping[str, float]
 ) -> list[Seat]:
@@ -89,8 +101,15 @@ def seats(
                 np.random.default_rng([scenario.seed, *(zlib.crc32(what.encode()) for what in (name, row.duty, does))]),
                 settings,
             )
-            found.append(Seat(site, factory(site), spans_ms=_spans_ms(row, responsibility)))
+            spans_ms = _spans_ms(row, responsibility)
+            found.append(Seat(site, factory(site), spans_ms=spans_ms, budget_s=_budget_s(scenario, row)))
     return found
+
+
+def _budget_s(scenario: Scenario, row: Row) -> float:
+    """Return how long one decision may take in real time [s]."""
+    own = (o.budget_ms / 1000 for o in scenario.controllers if o.use == row.use)
+    return next(own, Seat.budget_s)
 
 
 def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:

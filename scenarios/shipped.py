@@ -71,7 +71,6 @@ class TransmissionOutline:
     branches: frozenset[frozenset[int]]
 
 
-@lru_cache(maxsize=16)
 def transmission_outline(path: Path) -> TransmissionOutline:
     """Return buses, cells and generators of the table at `path`.
 
@@ -81,11 +80,19 @@ def transmission_outline(path: Path) -> TransmissionOutline:
         The file is no transmission table.
     """
     try:
+        return _transmission_outline(path.resolve(), path.stat().st_mtime_ns)
+    except OSError as err:
+        raise ValueError(f"{path.name} cannot be read: {err.strerror}") from err
+
+
+@lru_cache(maxsize=16)
+def _transmission_outline(path: Path, changed_ns: int) -> TransmissionOutline:
+    try:
         table = json.loads(path.read_text(encoding="utf-8"))
         cells = {int(bus["id"]): int(bus["cell"]) for bus in table["bus"]}
         names = tuple(str(machine["name"]) for machine in table["machine"])
         pairs = frozenset(frozenset({int(row["from"]), int(row["to"])}) for row in table["branch"])
-    except (OSError, ValueError, KeyError, TypeError) as err:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as err:
         raise ValueError(f"{path.name} is no transmission table ({type(err).__name__}: {err})") from err
     return TransmissionOutline(MappingProxyType(cells), names, pairs)
 
@@ -99,7 +106,6 @@ class ProfileOutline:
     end: dt.datetime | None
 
 
-@lru_cache(maxsize=16)
 def profile_outline(path: Path) -> ProfileOutline:
     """Return the names (without ``_p`` and ``_q``) and the span of the profiles at `path`.
 
@@ -108,6 +114,14 @@ def profile_outline(path: Path) -> ProfileOutline:
     ValueError
         The file is no table of profiles.
     """
+    try:
+        return _profile_outline(path.resolve(), path.stat().st_mtime_ns)
+    except OSError as err:
+        raise ValueError(f"{path.name} cannot be read: {err.strerror}") from err
+
+
+@lru_cache(maxsize=16)
+def _profile_outline(path: Path, changed_ns: int) -> ProfileOutline:
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             rows = csv.reader(lines)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from scenarios import schema_operation as schema
+from scenarios import schema_disturbances as schema
 from sims.core.errors import nearest
 from sims.transmission import disturbances as physical
 from sims.transmission.case import MachineCase
@@ -29,6 +29,25 @@ def upsets(scenario: Scenario, case: MachineCase) -> list[physical.Disturbance]:
         elif isinstance(d, schema.Island):
             found.append(physical.Islanding(at_ms, case.cells[d.cell - 1]))
     return sorted(found, key=lambda event: event.t_ms)
+
+
+def disturbed(scenario: Scenario, case: MachineCase) -> dict[str, Any]:
+    """Return what the run file tells of the one loss or gain of power: cell, time [s], machine or power [MW].
+
+    Empty where there is none, or more than one: what cells did for which could not be told apart.
+    """
+    upsetting = [d for d in scenario.disturbances if isinstance(d, (schema.GeneratorTrip, schema.LoadStep))]
+    if len(upsetting) != 1:
+        return {}
+    (d,) = upsetting
+    found: dict[str, Any] = {"disturbance_s": scenario.at_ms(d) / 1000}
+    if isinstance(d, schema.GeneratorTrip):
+        bus = int(case.machines.bus[case.machines.names.index(d.generator)])
+        found["disturbed_machine"] = d.generator
+    else:
+        bus = int(case.bus_index([d.bus])[0])
+        found["disturbance_mw"] = d.p_mw
+    return {"disturbed_cell": f"cell_{int(case.bus_cell[bus]) + 1}", **found}
 
 
 def upset_faults(d: schema.Disturbance, outline: TransmissionOutline, model: str) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import time
 import traceback
 from collections.abc import Callable
@@ -12,12 +13,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from controllers.watchdog import may_end_process
 from scenarios.schema import Scenario
 from sims.core.errors import GridError, GridseamError, ScenarioError
 
 RUN = "scenarios.run:run_pairing"
 """What runs one pairing."""
 REPORT_EVERY_S = 0.2
+STAGE_EFFORT = {"local": 0.05, "centralized": 0.55, "distributed": 1.0}
+"""How much longer a run takes with each stage of an architecture, as measured, in runs without any control."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +42,11 @@ class Job:
     def path(self) -> Path:
         """The run file it writes."""
         return self.out / f"{self.architecture}-{self.stage}.h5"
+
+    @property
+    def effort(self) -> float:
+        """How long it will take beside the other pairings of its scenario [1]."""
+        return 1.0 + STAGE_EFFORT.get(self.architecture, 1.0) * self.stage
 
     @property
     def label(self) -> str:
@@ -73,10 +82,15 @@ class Failed:
 
 def serve(fd: int) -> None:
     """Run jobs from the pipe `fd` until it closes; `None` ends the worker."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to end closes its file
+    may_end_process()
     pipe: Connection[Any, Any] = Connection(fd)
     target: str = pipe.recv()
-    while (job := _next(pipe)) is not None:
-        pipe.send(perform(job, target, pipe.send))
+    try:
+        while (job := _next(pipe)) is not None:
+            pipe.send(perform(job, target, pipe.send))
+    except KeyboardInterrupt:
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _next(pipe: Connection[Any, Any]) -> Job | None:

@@ -1,4 +1,4 @@
-"""Balance the cell: balance restoration control (BRC) over the DSO's own resources, in merit order."""
+"""Balance the cell: balance restoration control (BRC) over all resources of the cell, in merit order."""
 
 from __future__ import annotations
 
@@ -7,73 +7,58 @@ from collections.abc import Sequence
 import numpy as np
 
 from controllers.centralized.desk import Desk
+from controllers.centralized.frequency import DEADBAND_HZ
 from controllers.contract import Site
-from controllers.dms.set_points import Floats, Ints
+from controllers.dms.charging import Charging
+from controllers.dms.set_points import FULL_HZ, Floats, Ints
 from controllers.host import LOGBOOK
+from controllers.restoration_law import RestorationLaw, beyond_mw, cell_error
+from controllers.stations import Stations
 from sims.core.message import Message
 
 DUTY = "balance_cell"
 ENOUGH_H = 1 / 12
-
-
-def cell_error(p_tie_mw: float, p_sched_mw: float, f_hz: float, f0_hz: float, bias_mw_per_hz: float) -> float:
-    """Return CE = (P_tie - P_sched) + B (f - f0) [MW], export positive; positive where the cell is long."""
-    return p_tie_mw - p_sched_mw + bias_mw_per_hz * (f_hz - f0_hz)
-
-
-class RestorationLaw:
-    """dP = -(k_p CE + integral of CE / T_i), held within what the resources can give.
-
-    Parameters
-    ----------
-    k_p : float
-    t_i_s : float
-    """
-
-    def __init__(self, k_p: float, t_i_s: float) -> None:
-        self.k_p, self.t_i_s = k_p, t_i_s
-        self.integral_mw = 0.0
-
-    def step(self, error_mw: float, dt_s: float, lowest_mw: float, highest_mw: float) -> float:
-        """Return the change of the cell's power asked for [MW]; at a bound the integral does not wind up."""
-        integral = self.integral_mw + error_mw * dt_s / self.t_i_s
-        asked = -(self.k_p * error_mw + integral)
-        given = float(np.clip(asked, lowest_mw, highest_mw))
-        pushing = (asked > highest_mw and error_mw < 0) or (asked < lowest_mw and error_mw > 0)
-        if not pushing:
-            self.integral_mw = integral
-        return given
+STORAGE, VEHICLES, FEEDING = range(3)
 
 
 class BalanceCell:
-    """Restores the scheduled exchange of the DSO's cell.
+    """Restores the scheduled exchange of the DSO's cell with the reserves of all that stands in it.
 
-    Merit order upwards: storage, then vehicles (less charging, then back-feeding); downwards: storage, then
-    vehicles' charging, then curtailment of PV and wind. Energy limits come from the storage ledger; how many
-    vehicles are plugged in is a standing assumption that the integral corrects.
+    The contracted reserve of the cell's power stations is what lasts, and is called for all that is asked. Until
+    it has come the fast resources fill in: storage, then vehicles, which charge less, down to what must be left
+    to them. They are let go as it comes, so that neither stored energy nor drivers pay for an outage. What is
+    asked beyond the reserve stays with them, and downwards with PV and wind, held back last.
 
-    Settings: `k_p` (0.1), `t_i_ms` (120 000), `cycle_ms` (60 000), `plugged_share` (0.25 of the vehicles'
-    plug power can be moved), `deadband_mw` (1) and `deadband_share` (0.005 of what can be moved), below which
-    a change of what is asked is not told.
+    CE counts the answer of the DSO's own devices to frequency as the cell's, so that a disturbance elsewhere,
+    which they help to contain, is no error here. Energy limits of storage come from the storage ledger, what
+    vehicles draw from the substations' frames.
+
+    Settings: `k_p` (0.1), `t_i_ms` (120 000), `cycle_ms` (60 000), `deadband_mw` (1) and `deadband_share` (0.02 of
+    what storage and vehicles can move), below which a change of what they are asked is not told; those of `Stations`.
     """
 
-    urgent: frozenset[str] = frozenset()
+    urgent = frozenset({"tie"})
 
     def __init__(self, site: Site) -> None:
         settings = site.settings
         self._site, self._desk = site, Desk(site, 60_000)
         self._law = RestorationLaw(
-            float(settings.get("k_p", 0.1)), float(settings.get("t_i_ms", 120_000)) / 1000.0
+            float(settings.get("k_p", 0.1)), float(settings.get("t_i_ms", 120_000)) / 1000.0,
+            self._desk.cycle_ms / 1000.0,
         )
-        self._plugged = float(settings.get("plugged_share", 0.25))
+        self._stations = Stations(site, site.grid.generators)
         self._deadband = float(settings.get("deadband_mw", 1.0))
-        self._share = float(settings.get("deadband_share", 0.005))
+        self._share = float(settings.get("deadband_share", 0.02))
         self._cell = site.grid.cells[0] if site.grid.cells else None
         self._read_ms = self._last_ms = -1
-        self._asked = 0.0
-        self._tiers = [self._desk.register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
+        self._filled_in = 0.0
+        register = self._desk.register
+        self._charging = Charging(register)
+        self._tiers = [register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
+        self._drawn: Floats = np.zeros(len(self._tiers[VEHICLES]))
+        self._vehicles = [register.of("ev", feeder=n) for n in range(len(register.feeders))]
         # By nameplate, so that the order does not change with clouds and charge, and few are told anew.
-        self._order = [np.argsort(-self._desk.register.p_rated_mw[rows], kind="stable") for rows in self._tiers]
+        self._order = [np.argsort(-register.p_rated_mw[rows], kind="stable") for rows in self._tiers]
 
     @property
     def reads(self) -> frozenset[str]:
@@ -81,7 +66,7 @@ class BalanceCell:
         return self._desk.mail("tie")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
-        """Return set-points for storage and vehicles, and caps for PV and wind."""
+        """Return calls to power stations, set-points for storage, caps for vehicles, PV and wind."""
         now_ms = self._desk.read(now_s, inbox)
         newest = None
         for message in inbox:
@@ -91,29 +76,54 @@ class BalanceCell:
             return []
         if self._last_ms >= 0 and now_ms - self._last_ms < 0.9 * self._desk.cycle_ms:
             return []
-        values = {k: float(np.atleast_1d(newest.values[k])[0]) for k in ("f_hz", "p_tie_mw", "p_sched_mw")}
-        error = cell_error(values["p_tie_mw"], values["p_sched_mw"], values["f_hz"],
-                           self._site.grid.f_nominal_hz, self._cell.bias_mw_per_hz)
-        elapsed_ms = self._desk.cycle_ms if self._last_ms < 0 else min(now_ms - self._last_ms, 300_000)
         self._last_ms = now_ms
+        error, cycle_s = self._error(newest), self._desk.cycle_ms / 1000.0
         self._desk.book_storages(now_ms)
-        room = self._room()
-        low, high = sum(float(r[0].sum()) for r in room), sum(float(r[1].sum()) for r in room)
-        asked = self._law.step(error, elapsed_ms / 1000.0, low, high)
-        out: list[Message] = []
-        if abs(asked - self._asked) > max(self._deadband, self._share * (high - low)) or asked == 0.0:
-            self._asked = asked
-            self._distribute(asked, room)
-        again = self._desk.cycle_ms + 2 * self._site.period_ms
-        for quantity in ("p_set_mw", "p_max_mw"):
-            out += self._desk.points.orders(DUTY, quantity, now_ms, again)
-        goal = {"duty": DUTY, "cell": self._cell.name, "error_mw": error, "asked_mw": asked}
+        stations, law = self._stations, self._law
+        stations.advance(now_s)
+        low, high = stations.reach_mw(cycle_s)
+        wanted = law.measure(error, newest.sent_ms / 1000.0)
+        if self._filled_in == 0.0 and low <= wanted <= high:
+            asked = law.ask(low, high)
+            out = stations.call(DUTY, asked, now_s)
+        else:
+            room = self._room()
+            down, up = ([float(r[k].sum()) for r in room] for k in (0, 1))
+            # Feed-in is held back only once the stations are as far down as they go.
+            last = down[FEEDING] if low <= -stations.reserve_mw else 0.0
+            asked = law.ask(low + sum(down[:FEEDING]) + last, high + sum(up))
+            out = stations.call(DUTY, asked, now_s)
+            out += self._fill_in(asked - stations.after(cycle_s), sum(up) - sum(down[:FEEDING]), room, now_ms)
+        goal = {"duty": DUTY, "cell": self._cell.name, "error_mw": error, "asked_mw": asked,
+                "stations_mw": stations.called_mw, "filled_in_mw": self._filled_in}
         out.append(Message(self._site.name, LOGBOOK, "goal", goal))
         return out
 
+    def _error(self, tie: Message) -> float:
+        """Return the cell's control error [MW]."""
+        assert self._cell is not None
+        f_hz, p_tie, p_sched = (float(np.atleast_1d(tie.values[k])[0]) for k in ("f_hz", "p_tie_mw", "p_sched_mw"))
+        f0_hz = self._site.grid.f_nominal_hz
+        own = beyond_mw(f_hz - f0_hz, DEADBAND_HZ, float(self._desk.droop_mw_per_hz.sum()))
+        return cell_error(p_tie, p_sched, f_hz, f0_hz, self._cell.bias_mw_per_hz) + own
+
+    def _fill_in(self, missing_mw: float, span_mw: float, room: list[tuple[Floats, Floats]], now_ms: int
+                 ) -> list[Message]:
+        """Return the orders that make the DSO's own resources give what the stations do not give yet."""
+        dead = max(self._deadband, self._share * span_mw)
+        wanted = missing_mw if abs(missing_mw) > dead else 0.0
+        if abs(wanted - self._filled_in) > dead or wanted == 0.0 != self._filled_in:
+            self._filled_in = wanted
+            self._distribute(wanted, room)
+        again = self._desk.cycle_ms + 2 * self._site.period_ms
+        return [
+            order for quantity in ("p_set_mw", "p_max_mw")
+            for order in self._desk.points.orders(DUTY, quantity, now_ms, again)
+        ]
+
     def _room(self) -> list[tuple[Floats, Floats]]:
         """Return by tier how far each device can go down and up for this duty [MW]."""
-        desk, register = self._desk, self._desk.register
+        desk = self._desk
         storage, vehicles, feeding = self._tiers
         down, up = desk.storages.range_mw(storage, for_h=0.25)
         at_once = desk.storages.range_mw(storage, for_h=ENOUGH_H)
@@ -122,12 +132,26 @@ class BalanceCell:
         # What was asked of a battery may stand as long as its energy lasts for the next cycles.
         down = np.minimum(down, np.maximum(at_once[0], np.minimum(mine + others, 0.0)))
         up = np.maximum(up, np.minimum(at_once[1], np.maximum(mine + others, 0.0)))
+        # What its droop has promised, a battery keeps.
+        free = desk.register.p_rated_mw[storage] - desk.droop_mw_per_hz[storage] * (FULL_HZ - DEADBAND_HZ)
+        down, up = np.maximum(down, -free), np.minimum(up, free)
         tiers = [(np.minimum(down - others, 0.0), np.maximum(up - others, 0.0))]
-        span = self._plugged * register.p_rated_mw[vehicles]
-        tiers.append((-span, span))
+        self._drawn, least = self._charges()
+        tiers.append((np.zeros(len(vehicles)), np.maximum(self._drawn - least, 0.0)))
         available = desk.feed_in(feeding)[1]
         tiers.append((-available, np.zeros(len(feeding))))
         return tiers
+
+    def _charges(self) -> tuple[Floats, Floats]:
+        """Return what clusters would draw and must be left at least [MW], in the order of their tier."""
+        desk = self._desk
+        drawn, least = np.zeros(len(desk.register)), np.zeros(len(desk.register))
+        cap = desk.points.total("p_max_mw")
+        for feeder, rows in zip(desk.register.feeders, self._vehicles, strict=True):
+            if len(rows):
+                _, drawn[rows], least[rows] = self._charging.believed(desk.state.files[feeder.name], rows, cap)
+        vehicles = self._tiers[VEHICLES]
+        return drawn[vehicles], least[vehicles]
 
     def _distribute(self, total_mw: float, room: list[tuple[Floats, Floats]]) -> None:
         """Fill tier after tier; within a tier the largest first, so that a small change is few messages."""
@@ -139,11 +163,12 @@ class BalanceCell:
             given = float(np.clip(left, min(whole, 0.0), max(whole, 0.0)))
             left -= given
             change = np.sign(given) * _filled(np.abs(part), abs(given), self._order[tier])
-            if tier < 2:
-                points.wish(DUTY, "p_set_mw", rows, np.where(np.abs(change) > 1e-6, change, np.nan))
+            moved = np.abs(change) > 1e-6
+            if tier == STORAGE:
+                points.wish(DUTY, "p_set_mw", rows, np.where(moved, change, np.nan))
             else:
-                caps = np.where(change < -1e-6, np.maximum(-down + change, 0.0), np.nan)
-                points.wish(DUTY, "p_max_mw", rows, caps)
+                cap = self._drawn - change if tier == VEHICLES else change - down
+                points.wish(DUTY, "p_max_mw", rows, np.where(moved, np.maximum(cap, 0.0), np.nan))
 
 
 def _filled(room: Floats, total: float, order: Ints) -> Floats:

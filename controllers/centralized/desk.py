@@ -36,6 +36,8 @@ class Desk:
             start = float(site.settings.get("soc_start", 0.5))
             book["storages"] = StorageLedger(self.register, start)
         self.storages: StorageLedger = book["storages"]
+        self.droop_mw_per_hz: Floats = book.setdefault("droop", np.zeros(len(self.register)))
+        """Droop that each device has been told to give, by whoever of the desk contains frequency."""
         self._periods: list[int] = book.setdefault("periods", [])
         self._seat = len(self._periods)
         self._periods.append(site.period_ms)
@@ -56,7 +58,8 @@ class Desk:
 
     def book_storages(self, now_ms: int) -> None:
         """Reckon the batteries up to now."""
-        self.storages.advance(now_ms, self.points.in_force("p_set_mw", now_ms))
+        if now_ms != self.storages.at_ms:
+            self.storages.advance(now_ms, self.points.in_force("p_set_mw", now_ms))
 
     def feed_in(self, rows: Ints) -> tuple[Floats, Floats]:
         """Return present and available power of PV and wind devices `rows` [MW].
@@ -64,9 +67,24 @@ class Desk:
         Substations report sums; each device gets the share of its rating.
         """
         register, files = self.register, self.state.files
-        ordered = [files[feeder.name] for feeder in register.feeders]
-        place, share, rated = register.place[rows], register.share[rows], register.p_rated_mw[rows]
-        now = np.concatenate([file.der_mw for file in ordered])[place] * share
-        available = np.concatenate([file.der_avail_mw for file in ordered])[place] * share
-        now = np.clip(now, 0.0, rated)
-        return now, np.clip(available, now, rated)
+        rated, feeders = register.p_rated_mw[rows], register.feeders
+        number = register.feeder[rows]
+        if len(rows) and (number == number[0]).all():
+            file = files[feeders[number[0]].name]
+            now, available, place = file.der_mw, file.der_avail_mw, register.node[rows]
+        else:
+            ordered = [files[feeder.name] for feeder in feeders]
+            now = np.concatenate([file.der_mw for file in ordered])
+            available = np.concatenate([file.der_avail_mw for file in ordered])
+            place = register.place[rows]
+        share = register.share[rows]
+        given = np.clip(now[place] * share, 0.0, rated)
+        return given, np.clip(available[place] * share, given, rated)
+
+    def reach(self, rows: Ints) -> Floats:
+        """Return the reactive power that inverters `rows` can give beside their active power, either way [Mvar]."""
+        register = self.register
+        p = np.abs(self.points.total("p_set_mw")[rows])
+        p[np.isnan(p)] = 0.0
+        p = np.where(register.feeds_in[rows], self.feed_in(rows)[1], p)
+        return np.asarray(np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0)), dtype=np.float64)

@@ -8,8 +8,10 @@ import numpy as np
 
 from controllers.belief import InterfaceBelief
 from controllers.centralized.desk import Desk
+from controllers.centralized.voltage import LOW_VOLTAGE_KV
 from controllers.contract import Site
 from controllers.dms.feeder_file import Picture
+from controllers.dms.network import Complexes
 from controllers.dms.set_points import Bools, Floats, Ints
 from controllers.host import LOGBOOK
 from sims.core.message import Message
@@ -23,7 +25,8 @@ class SupportTsoVoltage:
 
     Positive into transmission, after the Swiss voltage support concept. Q_ref is tracked by a PI controller
     over the reactive power of DER; each feeder gives what its voltages leave room for, the largest devices
-    first, so that few substations are spoken to. The interface's own tap changer stays with its AVR.
+    first, so that few substations are spoken to. Inverters at low voltage stay with their Q(U), as in
+    `ControlVoltage`; the interface's own tap changer stays with its AVR.
 
     Settings: `k_p_mvar_per_pu` (4000), `cycle_ms` (60 000), `track_p` (0.1) and `track_t_i_ms` (360 000) of
     the PI (stable with two cycles of delay where all interfaces of a weak grid move at once),
@@ -43,7 +46,9 @@ class SupportTsoVoltage:
         self._of = {i.name: i for i in site.grid.interfaces}
         number = {f.name: k for k, f in enumerate(self._desk.register.feeders)}
         register = self._desk.register
-        self._rows = [register.of(*SOURCES, feeder=k) for k in range(len(register.feeders))]
+        at_medium = register.vn_kv > LOW_VOLTAGE_KV
+        sources = [register.of(*SOURCES, feeder=k) for k in range(len(register.feeders))]
+        self._rows = [rows[at_medium[rows]] for rows in sources]
         self._feeders = {i.name: [number[f] for f in i.feeders if f in number] for i in site.grid.interfaces}
         self._integral: dict[str, float] = dict.fromkeys(self._of, 0.0)
         self._asked: dict[str, float] = dict.fromkeys(self._of, 0.0)
@@ -127,24 +132,25 @@ class SupportTsoVoltage:
         rows = self._rows[number]
         rows = rows[topology.at[register.node[rows]] >= 0]
         node = register.node[rows]
-        p = np.abs(np.nan_to_num(desk.points.total("p_set_mw")[rows]))
-        _, available = desk.feed_in(rows)
-        p = np.where(register.feeds_in[rows], available, p)
-        reach = np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0))
-        mine = np.nan_to_num(desk.points.wished(DUTY, "q_set_mvar")[rows])
-        others = np.nan_to_num(desk.points.total("q_set_mvar")[rows]) - mine
+        reach = desk.reach(rows)
+        mine, total = desk.points.asked(DUTY, "q_set_mvar", rows)
+        others = total - mine
         lower, upper = np.minimum(-reach - others, 0.0), np.maximum(reach - others, 0.0)
         size = np.abs(picture.v[topology.free])
-        unit = np.conj(picture.v[topology.free] / size)
+        unit: Complexes = np.conj(picture.v[topology.free] / size)
 
         def effect(q_mvar: Floats) -> Floats:
             at_node = np.bincount(node, q_mvar, len(picture.v)) / topology.net.grid.base_mva
-            return (unit * topology.response(picture.v, (1j * at_node).astype(np.complex128))).real
+            out: Floats = (unit * topology.response(picture.v, (1j * at_node).astype(np.complex128))).real
+            return out
 
         # Both bounds are seen from what the voltages would be without this duty.
-        idle, grid = size - effect(mine), self._site.grid
-        up = _scale(effect(upper), grid.v_max_pu - self._margin - idle)
-        down = _scale(-effect(lower), idle - grid.v_min_pu - self._margin)
+        grid = self._site.grid
+        idle = size - effect(mine) if mine.any() else size
+        rise = effect(upper)
+        fall = -effect(lower) if others.any() else rise  # the same reach, the other way
+        up = _scale(rise, grid.v_max_pu - self._margin - idle)
+        down = _scale(fall, idle - grid.v_min_pu - self._margin)
         return lower * down, upper * up, rows
 
     def _give(self, rows: Ints, lower: Floats, upper: Floats, total: float) -> None:
@@ -158,7 +164,7 @@ class SupportTsoVoltage:
         used: Bools = share > 1e-6
         wish = np.where(used, np.sign(total) * share, np.nan)
         points = self._desk.points
-        change = np.nan_to_num(wish) - np.nan_to_num(points.wished(DUTY, "q_set_mvar")[rows])
+        change = np.where(used, wish, 0.0) - points.asked(DUTY, "q_set_mvar", rows)[0]
         points.wish(DUTY, "q_set_mvar", rows, wish)
         register = self._desk.register
         for number in np.unique(register.feeder[rows]):

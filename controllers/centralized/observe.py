@@ -40,7 +40,7 @@ class Observe:
             if picture is None or self._reported.get(name) == picture.at_ms:
                 continue
             self._reported[name] = picture.at_ms
-            values = {"feeder": name, "v_pu": frozen(np.nan_to_num(picture.v_pu))}
+            values = {"feeder": name, "v_pu": frozen(np.where(np.isnan(picture.v_pu), 0.0, picture.v_pu))}
             out.append(Message(self._site.name, LOGBOOK, "estimate", values))
             if len(picture.left_out) or 0.0 < picture.threshold < picture.objective:
                 alarm = {

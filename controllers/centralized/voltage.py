@@ -60,8 +60,7 @@ class ControlVoltage:
         self._flow_mva: dict[str, Complexes] = {}
         self._moved_ms: dict[tuple[str, int], int] = {}
         register = self._desk.register
-        medium = [f.grid.vn_kv[f.devices.node] > LOW_VOLTAGE_KV for f in register.feeders]
-        at_medium = np.concatenate([np.zeros(0, dtype=bool), *medium])
+        at_medium = register.vn_kv > LOW_VOLTAGE_KV
         self._rows = [rows[at_medium[rows]] for rows in (
             register.of(*SOURCES, feeder=number) for number in range(len(register.feeders)))]
 
@@ -175,12 +174,9 @@ class ControlVoltage:
 
     def _reach(self, rows: Ints) -> tuple[Floats, Floats]:
         """Return lowest and highest Q that inverters can give beside their active power [Mvar]."""
-        desk, register = self._desk, self._desk.register
-        p = np.abs(np.nan_to_num(desk.points.total("p_set_mw")[rows]))
-        _, available = desk.feed_in(rows)
-        p = np.where(register.feeds_in[rows], available, p)
-        reach = np.sqrt(np.maximum(register.s_rated_mva[rows] ** 2 - p**2, 0.0))
-        return np.where(register.kind[rows] == "capacitor", 0.0, -reach), reach  # capacitors cannot draw any
+        reach = self._desk.reach(rows)
+        kind = self._desk.register.kind[rows]
+        return np.where(kind == "capacitor", 0.0, -reach), reach  # capacitors cannot draw any
 
     def _taps(self, name: str, picture: Picture, band: Band, now_ms: int) -> tuple[list[Message], Floats]:
         """Return orders to regulators, and the rise they will bring to each busbar [pu]."""

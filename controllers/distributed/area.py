@@ -118,8 +118,8 @@ class Area:
         devices = self.feeder.devices
         rows = devices.of(*kinds)
         rows = rows[self.feeder.area[devices.node[rows]] == self.number]
-        names = np.array([self.feeder.gateways[n] for n in devices.node[rows]], dtype=str)
-        rows, names = rows[names != ""], names[names != ""]
+        # What is connected to the busbars is reached at the primary substation, where the leading agent stands.
+        names = np.array([self.feeder.gateways[n] or self.feeder.name for n in devices.node[rows]], dtype=str)
         places, place = np.unique(names, return_inverse=True)
         size = np.round(np.bincount(place, devices.p_rated_mw[rows], minlength=len(places)), 9)
         order = np.lexsort((rows, devices.node[rows], place, -size[place]))

@@ -109,6 +109,7 @@ class AreaState:
         self._inject = np.array([at[int(n)] for n in self.injecting], dtype=np.int64)
         self._exit = np.array([at[int(n)] for n in self.exit_node], dtype=np.int64)
         self._head = np.array(heads, dtype=np.int64)
+        self._model = self._linear()
 
     @property
     def n_z(self) -> int:
@@ -139,9 +140,26 @@ class AreaState:
             Results: w of each model node, angle of each exit against its entry [rad], P and Q upwards at each
             entry [MW, Mvar].
         """
-        acc, n_i, n_e, n_x = self.accuracy, len(self.injecting), len(self.entry), len(self.exit_node)
+        acc, n_e, model = self.accuracy, len(self.entry), self._model
+        share = np.where(framed, acc.power_frame, acc.power_pseudo)
+        if own_injection >= 0:
+            share[own_injection] = acc.power_own
+        sigma = np.concatenate((
+            [acc.v_own_pu if self._own >= 0 else 1e3],
+            np.where(framed, acc.v_frame_pu, 1e3),
+            np.tile(share * self.rated_mva, 2),
+            np.full(2 * n_e, acc.flow_mva),
+            np.where(bounded, np.where(self.entry_line >= 0, acc.v_boundary_pu, acc.v_own_pu), 1e3),
+        ))
+        weighted = model.measured / sigma[:, None]
+        estimate = model.result @ (np.linalg.solve(weighted.T @ weighted, weighted.T) / sigma)
+        matrix: Floats = np.hstack((estimate, model.result_out - estimate @ model.measured_out))
+        return matrix
+
+    def _linear(self) -> _Linear:
+        """Return results and measurements in terms of the unknowns (w_entry, p, q) and of the known outflows."""
+        n_i, n_e, n_x = len(self.injecting), len(self.entry), len(self.exit_node)
         on_entry = self.gain > 0
-        # Results and measurements in terms of the unknowns (w_entry, p, q) and of the known outflows f.
         w_state = np.hstack((self.gain, self.r[:, self._inject], self.x[:, self._inject]))
         w_out = -np.hstack((self.r[:, self._exit], self.x[:, self._exit]))
         under = on_entry[self._inject].T.astype(float)
@@ -154,25 +172,20 @@ class AreaState:
         unit = np.hstack((np.zeros((2 * n_i, n_e)), np.eye(2 * n_i)))
         h = np.vstack((own, w_state[self._inject], unit, up_state, w_state[self._head]))
         d = np.vstack((own_out, w_out[self._inject], np.zeros((2 * n_i, 2 * n_x)), up_out, w_out[self._head]))
-        share = np.where(framed, acc.power_frame, acc.power_pseudo)
-        if own_injection >= 0:
-            share[own_injection] = acc.power_own
-        sigma = np.concatenate((
-            [acc.v_own_pu if self._own >= 0 else 1e3],
-            np.where(framed, acc.v_frame_pu, 1e3),
-            np.tile(share * self.rated_mva, 2),
-            np.full(2 * n_e, acc.flow_mva),
-            np.where(bounded, np.where(self.entry_line >= 0, acc.v_boundary_pu, acc.v_own_pu), 1e3),
-        ))
-        weighted = h / sigma[:, None]
-        estimate = np.linalg.solve(weighted.T @ weighted, weighted.T) / sigma
         angle_state = np.hstack((np.zeros((n_x, n_e)), self.x[np.ix_(self._exit, self._inject)],
                                  -self.r[np.ix_(self._exit, self._inject)]))
         angle_out = -np.hstack((self.x[np.ix_(self._exit, self._exit)], -self.r[np.ix_(self._exit, self._exit)]))
-        result = np.vstack((w_state, angle_state, up_state))
-        result_out = np.vstack((w_out, angle_out, up_out))
-        matrix: Floats = np.hstack((result @ estimate, result_out - result @ estimate @ d))
-        return matrix
+        return _Linear(h, d, np.vstack((w_state, angle_state, up_state)), np.vstack((w_out, angle_out, up_out)))
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """What is measured and what is wanted, each by the unknowns [row, unknown] and by the outflows [row, outflow]."""
+
+    measured: Floats
+    measured_out: Floats
+    result: Floats
+    result_out: Floats
 
 
 def _order(rows: list[int], row: int) -> int:

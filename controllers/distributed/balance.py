@@ -12,7 +12,12 @@ from controllers.distributed.area import number
 from controllers.distributed.consensus import own_weight
 from controllers.distributed.netting import Ledger
 from controllers.distributed.sharing import Shares, by_grain, shared_out
+from controllers.restoration_law import beyond_mw, cell_error
+from controllers.stations import Stations
 from sims.core.message import Message
+
+DUTY = "balance_cell"
+DROOP_DEADBAND_HZ = 0.01
 
 
 class CellAgents:
@@ -21,9 +26,14 @@ class CellAgents:
     Every agent forms the control error CE = (P_tie - P_sched) + B df from the tie measurement it gets and
     moves its view of the demand by -(k_p dCE + CE dt / T_i); consensus with the other agents of the cell
     keeps the views equal (an agent that missed a measurement is carried along). A view is told when it has
-    moved by more than `tell_mw`, or after `BEAT_S`; what was heard holds for two such beats. Each gives the
-    share of the demand that its capacity has in the cell's, and passes it to its feeders in steps, so that a
-    small change is one feeder's. The demand is limited to the capacity, so nothing winds up.
+    moved by more than `tell_mw`, or after `BEAT_S`; what was heard holds for two such beats. The demand is
+    limited to what can be there by the next round, so nothing winds up. B counts the droop that the cell's
+    devices owe as well: what they give to contain a disturbance elsewhere is no error.
+
+    The demand is called from the contracted reserve of the cell's power stations, which the agents have dealt out
+    among themselves. Until it has come the feeders fill in, each agent the share that its capacity has in the
+    cell's, in steps, so that a small change is one feeder's; they are let go as the reserve comes. What is
+    demanded beyond the reserve stays with them; PV and wind are held back last.
 
     The cell's first agent nets the imbalance with those of other cells whose demand has the other sign:
     request -> offer (kept back) -> accept -> confirm, within the tie capacity left on both sides; a deal moves
@@ -36,6 +46,12 @@ class CellAgents:
         (0.1, 120)
     deadband_mw : float
         Errors below this move nothing (2).
+    fill_share : float
+        What the stations lack is filled in once it is more than this share of what the feeders can give (0.02).
+    droop_mw_per_hz : float
+        What the DSO's side of the cell owes (a tenth of the cell's bias).
+    reserve_deadband_mw, reserve_ttl_s : float
+        Of `Stations`.
     net_mw : float
         Least imbalance for which other cells are asked; 0 asks never (20).
     net_from : float
@@ -52,8 +68,8 @@ class CellAgents:
         Agents that speak for the other cells; by default the first interface of each known cell.
     """
 
-    urgent = frozenset({"net/request", "net/offer", "net/accept", "net/confirm"})
-    reads = frozenset({"tie", "capacity/p", "capacity/cut", "consensus/balance"})
+    urgent = frozenset({"tie", "net/request", "net/offer", "net/accept", "net/confirm"})
+    reads = frozenset({"capacity/p", "capacity/cut", "consensus/balance"})
     BEAT_S = 300.0
 
     def __init__(self, site: Site) -> None:
@@ -69,6 +85,11 @@ class CellAgents:
         self.speaks = site.name == self.cell.interfaces[0]
         others = {c.name: c.interfaces[0] for c in site.grid.cells if c is not self.cell and c.interfaces}
         self.peers = tuple(dict(s.get("peers", others)).values())
+        stations = [g for g in site.grid.generators if g.cell == self.cell.cell]
+        place = self.cell.interfaces.index(site.name)
+        self.stations = Stations(site, stations[place :: len(self.cell.interfaces)], stations)
+        self.fill_share = float(s.get("fill_share", 0.02))
+        self.droop = float(s.get("droop_mw_per_hz", 0.1 * self.cell.bias_mw_per_hz))
         self.weight = own_weight(len(self.mates), len(self.mates))
         self.demand_mw = 0.0
         self.error_mw = 0.0
@@ -85,7 +106,7 @@ class CellAgents:
         self.sent_mw = 0.0
         self.tell_mw, self.step = float(s.get("tell_mw", 1.0)), float(s.get("step", 0.25))
         self.ask_s = float(s.get("ask_s", 300.0))
-        self.told: np.ndarray = np.zeros(4)
+        self.told: np.ndarray = np.zeros(5)
         self.told_s = -math.inf
         self.refused_s: dict[str, float] = {}
         self.shares, self.cut_shares = Shares("share/p"), Shares("share/cut")
@@ -94,7 +115,7 @@ class CellAgents:
         self.count = 0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
-        """Take measurements and letters; once a period agree, net, and share out."""
+        """Take measurements and letters; with each measurement, or once a period, agree, net, and share out."""
         out: list[Message] = []
         tie = None
         for message in inbox:
@@ -111,9 +132,10 @@ class CellAgents:
                 out += self._net(message, now_s)
         if tie is not None:
             self._error(tie)
-        if now_s < self.next_s:
+        if now_s < self.next_s and tie is None:
             return out
         self.next_s = now_s + self.round_s
+        self.stations.advance(now_s)
         self._agree(now_s)
         if self.speaks:
             self.ledger.expire(now_s)
@@ -126,15 +148,16 @@ class CellAgents:
     def _tell(self, now_s: float) -> list[Message]:
         """Tell the mates the own view where it is news to them."""
         view = np.array([self.demand_mw, self.shift_mw, *self._own_capacity()])
-        dead = np.array([self.tell_mw, 1e-9, *(0.05 * self.told[2:])])
+        dead = np.array([self.tell_mw, 1e-9, *(0.05 * self.told[2:] + 1e-9)])
         if np.all(np.abs(view - self.told) <= dead) and now_s - self.told_s < self.BEAT_S:
             return []
         self.told, self.told_s = view, now_s
-        values = dict(zip(("demand_mw", "shift_mw", "up_mw", "down_mw"), view.tolist(), strict=True))
-        return [Message(self.site.name, m, "consensus/balance", values, size_bytes=72) for m in self.mates]
+        values = dict(zip(("demand_mw", "shift_mw", "up_mw", "down_mw", "cut_mw"), view.tolist(), strict=True))
+        return [Message(self.site.name, m, "consensus/balance", values, size_bytes=80) for m in self.mates]
 
     def _quiet(self) -> bool:
         still = abs(self.error_mw) <= self.deadband_mw and abs(self.demand_mw) < 0.1 and self.sent_mw == 0.0
+        still = still and abs(self.stations.called_mw) < 0.1
         return still and all(abs(d) < 0.1 for d, _ in self.heard.values()) and self.shift_mw == 0.0
 
     def _mate(self, message: Message) -> None:
@@ -143,7 +166,7 @@ class CellAgents:
         if heard_s < self.heard.get(message.sender, (0.0, -math.inf))[1]:
             return  # a newer letter has overtaken this one
         self.heard[message.sender] = (float(values["demand_mw"]), heard_s)
-        self.mate_capacity[message.sender] = np.array([float(values["up_mw"]), float(values["down_mw"])])
+        self.mate_capacity[message.sender] = np.array([float(values[k]) for k in ("up_mw", "down_mw", "cut_mw")])
         if message.sender == self.cell.interfaces[0]:
             self._shift(float(values["shift_mw"]))
 
@@ -158,8 +181,9 @@ class CellAgents:
         """Move the demand by what the newest measurement says."""
         values = tie.values
         self.tie_mw, self.sched_mw = number(values["p_tie_mw"]), number(values["p_sched_mw"])
-        d_f = number(values["f_hz"]) - self.f_nominal_hz
-        error = self.tie_mw - self.sched_mw - self.shift_mw + self.cell.bias_mw_per_hz * d_f
+        f_hz, f0_hz = number(values["f_hz"]), self.f_nominal_hz
+        error = cell_error(self.tie_mw, self.sched_mw + self.shift_mw, f_hz, f0_hz, self.cell.bias_mw_per_hz)
+        error += beyond_mw(f_hz - f0_hz, DROOP_DEADBAND_HZ, self.droop)
         error = 0.0 if abs(error) <= self.deadband_mw else error
         now_s = tie.sent_ms / 1000
         dt_s = min(max(now_s - self.tie_s, 0.0), 2 * self.round_s) if math.isfinite(self.tie_s) else self.round_s
@@ -174,30 +198,42 @@ class CellAgents:
                 continue
             # Told against told: what neither has told yet is not pulled back, so the integral is not held up.
             view += self.weight * (other - said)
-        up, down = self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(2))
-        self.demand_mw = min(max(view, -down), up)
+        up, down, cut = self._capacity()
+        low, high = self.stations.reach_mw(self.round_s)
+        last = cut if low <= -self.stations.reserve_mw else 0.0
+        self.demand_mw = min(max(view, low - down - last), high + up)
 
     def _own_capacity(self) -> np.ndarray:
-        """Return what the feeders can give up, and down with the generation that can be held back [MW]."""
+        """Return what the feeders can give up and down, and the generation that can be held back [MW]."""
         reserve = sum(self.capacity.values(), np.zeros(2))
-        return np.array([reserve[0], reserve[1] + sum(float(c[0]) for c in self.cuts.values())])
+        return np.array([reserve[0], reserve[1], sum(float(c[0]) for c in self.cuts.values())])
+
+    def _capacity(self) -> tuple[float, float, float]:
+        """Return the same of the whole cell [MW]."""
+        up, down, cut = (self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(3))).tolist()
+        return up, down, cut
 
     def _share(self, now_s: float) -> list[Message]:
-        """Pass the own part of the demand to the feeders: reserves first, then generation held back."""
-        side = 0 if self.demand_mw >= 0 else 1
-        own = float(self._own_capacity()[side])
-        total = own + sum(float(c[side]) for c in self.mate_capacity.values())
-        amount = self.demand_mw * own / total if total > 0 else 0.0
-        moved = abs(amount - self.sent_mw) > 0.01 * max(own, 1e-9)
+        """Call the stations, and pass the own part of what they lack to the feeders: reserves, then generation cut."""
+        out = self.stations.call(DUTY, self.demand_mw, now_s)
+        up, down, cut = self._capacity()
+        lack = self.demand_mw - self.stations.after(self.round_s)
+        if self.stations.reserve_mw and abs(lack) <= max(self.deadband_mw, self.fill_share * (up + down)):
+            lack = 0.0
+        filled = min(max(lack, -down), up)
+        side = 0 if filled >= 0 else 1
+        own, whole = self._own_capacity(), (up, down)[side]
+        given = filled * float(own[side]) / whole if whole > 0 else 0.0
+        held = (filled - lack) * float(own[2]) / cut if lack < filled and cut > 0 else 0.0
+        amount, size = given - held, float(own[side] + (own[2] if side else 0.0))
+        moved = abs(amount - self.sent_mw) > 0.01 * max(size, 1e-9)
         ended = amount == 0 and self.sent_mw != 0
         if not (moved or ended or now_s >= min(self.shares.due_s, self.cut_shares.due_s)):
-            return []
+            return out
         self.sent_mw = amount
         sizes = by_grain({name: float(c[side]) for name, c in self.capacity.items()}, self.orders)
-        given = math.copysign(min(abs(amount), sum(sizes.values())), amount)
-        out = self.shares.letters(self.site.name, now_s, shared_out(given, sizes, self.step), sizes)
+        out += self.shares.letters(self.site.name, now_s, shared_out(given, sizes, self.step), sizes)
         cuts = by_grain({name: float(c[0]) for name, c in self.cuts.items()}, self.orders)
-        held = max(given - amount, 0.0)
         return out + self.cut_shares.letters(self.site.name, now_s, shared_out(held, cuts, self.step), cuts)
 
     def _ask(self, now_s: float) -> list[Message]:
@@ -211,8 +247,8 @@ class CellAgents:
         if not self.net_mw or abs(self.demand_mw) < self.net_mw or math.isnan(self.tie_mw) or waiting:
             return accepts
         want = self.demand_mw
-        means = self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(2))
-        if abs(want) < self.net_from * means[0 if want >= 0 else 1]:
+        up, down, cut = self._capacity()
+        if abs(want) < self.net_from * (self.stations.reserve_mw + (up if want >= 0 else down + cut)):
             return accepts
         if self._room(-want) < self.net_mw:
             return accepts

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from controllers.contract import Site, command
 from controllers.distributed.area import Fleet
+from controllers.distributed.order_kernels import news
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -80,17 +81,13 @@ class OrderBook:
         if not self.wishes and not self.holds:
             return []
         want = self.total()
-        told = np.where(self.until_s > now_s, self.told, np.nan)
-        wants, holds = np.isfinite(want), np.isfinite(told)
-        with np.errstate(invalid="ignore"):
-            news = (wants != holds) | (np.abs(want - told) > self.dead)
-        news |= wants & (self.renew_s <= now_s)
-        if not news.any():
+        fresh, both, some = news(want, self.told, self.until_s, self.renew_s, self.dead, now_s)
+        if not some:
             return []
         out = []
-        both = wants | holds
+        wants = np.isfinite(want)
         value = np.where(wants, want, np.inf)
-        for number in np.unique(self.run_of[news]).tolist():
+        for number in np.unique(self.run_of[fresh]).tolist():
             gateway, run = self.fleet.gateways[number]
             rows = run.start + np.flatnonzero(both[run])
             out.append(
@@ -102,12 +99,6 @@ class OrderBook:
             self.renew_s[rows] = np.where(kept, now_s + (1.0 - self.renew) * ttl_s, math.inf)
         self.holds = bool(np.isfinite(self.told).any())
         return out
-
-
-def filled(room: Floats, total: float) -> Floats:
-    """Return what each gives of `total` when the first is used up before the next; nan where nothing is asked."""
-    share: Floats = np.clip(abs(total) - (np.cumsum(room) - room), 0.0, room)
-    return np.where(share > 1e-9, math.copysign(1.0, total) * share, np.nan)
 
 
 def shared(site: Site, key: str, made: Callable[[], Any]) -> Any:

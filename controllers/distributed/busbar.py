@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controllers.contract import Site, command
 from controllers.distributed.area import Area, number
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.paths import fed_by, source_transformers
 from sims.core.message import Message
-
-Floats = NDArray[np.float64]
 
 NOBODY_LOW, NOBODY_HIGH = 9.0, 0.0
 """Lowest and highest voltage behind a transformer of which nobody has told [pu]."""
@@ -33,14 +30,14 @@ class Span:
 
     def __init__(self, area: Area) -> None:
         grid = area.feeder.grid
-        self.fed = fed_by(grid)
+        self.fed: list[int] = fed_by(grid).tolist()
         self.count = len(source_transformers(grid))
         self.area = area
-        self.mine = int(self.fed[area.own_node])
+        self.mine = self.fed[area.own_node]
         self.busbar_pu = [math.nan] * self.count
         self.offset_pu: dict[tuple[str, int], float] = {}
-        self.told: dict[str, tuple[Floats, Floats, float]] = {}
-        self.said = np.zeros(2 * self.count)
+        self.told: dict[str, tuple[list[float], list[float], float]] = {}
+        self.said = [0.0] * (2 * self.count)
         self.said_s = -math.inf
 
     def primary(self, message: Message) -> None:
@@ -49,26 +46,28 @@ class Span:
 
     def frame(self, message: Message) -> None:
         """Take a frame of the leading agent's own area, as a difference to the busbar that feeds it."""
+        if message.sender == self.area.feeder.name:
+            return
         node, v_pu = int(number(message.values.get("node", -1))), number(message.values["v_pu"])
-        fed = int(self.fed[node]) if node >= 0 else -1
-        if self.area.leads and 0 <= fed < len(self.busbar_pu) and v_pu > Extremes.DARK_PU:
+        fed = self.fed[node] if node >= 0 else -1
+        if 0 <= fed < len(self.busbar_pu) and v_pu > Extremes.DARK_PU:
             self.offset_pu[message.sender, node] = v_pu - self.busbar_pu[fed]
 
     def hear(self, message: Message, now_s: float) -> None:
         """Take what a child knows of everything below it."""
         if message.sender in self.area.children and "low" in message.values:
-            low, high = (np.asarray(message.values[key], dtype=float) for key in ("low", "high"))
+            low, high = (np.ravel(message.values[key]).tolist() for key in ("low", "high"))
             self.told[message.sender] = low, high, now_s
 
-    def known(self, volts: Extremes, now_s: float) -> tuple[Floats, Floats]:
+    def known(self, volts: Extremes, now_s: float) -> tuple[list[float], list[float]]:
         """Return lowest and highest voltage of the own area and below it [transformer] [pu]."""
-        low, high = np.full(self.count, NOBODY_LOW), np.full(self.count, NOBODY_HIGH)
+        low, high = [NOBODY_LOW] * self.count, [NOBODY_HIGH] * self.count
         if self.area.leads:
             for k, v_pu in enumerate(self.busbar_pu[: self.count]):
                 if v_pu > Extremes.DARK_PU:
                     low[k] = high[k] = v_pu
             for (_, node), offset in self.offset_pu.items():
-                k = int(self.fed[node])
+                k = self.fed[node]
                 v_pu = self.busbar_pu[k] + offset
                 if self.busbar_pu[k] > Extremes.DARK_PU and v_pu == v_pu:
                     low[k], high[k] = min(low[k], v_pu), max(high[k], v_pu)
@@ -76,21 +75,23 @@ class Span:
             low[self.mine], high[self.mine] = volts.lowest_pu, volts.highest_pu
         for below, above, heard_s in self.told.values():
             if now_s - heard_s <= 2.1 * self.BEAT_S:
-                low, high = np.minimum(low, below), np.maximum(high, above)
+                low, high = list(map(min, low, below)), list(map(max, high, above))
         return low, high
 
     def letter(self, volts: Extremes, now_s: float) -> dict[str, Any]:
         """Return what the parent is told."""
         low, high = self.known(volts, now_s)
-        self.said, self.said_s = np.concatenate((low, high)), now_s
-        return {"low": low, "high": high}
+        self.said, self.said_s = low + high, now_s
+        return {"low": np.array(low), "high": np.array(high)}
 
     def news(self, volts: Extremes, now_s: float) -> bool:
         """Tell whether the parent's picture is no longer true."""
         if volts.dark:
             return False
-        moved = float(np.abs(np.concatenate(self.known(volts, now_s)) - self.said).max(initial=0.0))
-        return moved > self.NEWS_PU or now_s - self.said_s >= self.BEAT_S
+        if now_s - self.said_s >= self.BEAT_S:
+            return True
+        low, high = self.known(volts, now_s)
+        return any(abs(new - old) > self.NEWS_PU for new, old in zip(low + high, self.said, strict=True))
 
 
 class Busbars:
@@ -100,7 +101,8 @@ class Busbars:
     bears: nobody is brought to the other limit. Between two moves of one busbar lie `HOLD_S`, so that the
     taps have moved and the voltages behind them have been told. Once there is room for it, and `REST_S` after
     the last move, a busbar returns by a step towards the set-point it had: at a voltage raised for nothing
-    inverters give less reactive power, and the transformer carries it.
+    inverters give less reactive power, and the transformer carries it. For the same reason none is raised while
+    its transformer is overloaded: then the inverters' reactive power is what helps both.
     """
 
     HOLD_S, REST_S, MOST_STEPS = 300.0, 900.0, 2
@@ -118,24 +120,31 @@ class Busbars:
         self.moved_s = [-math.inf] * len(rows)
         self.set_pu = [math.nan] * len(rows)
         self.home_pu = [math.nan] * len(rows)
+        self.full_percent = site.grid.loading_max_percent
+        self.overloaded = [False] * len(rows)
 
     def primary(self, values: Mapping[str, Any]) -> None:
-        """Take the set-points in force."""
+        """Take the set-points in force and the loadings."""
+        self.overloaded = [p >= self.full_percent for p in np.ravel(values["loading_percent"]).tolist()]
         self.set_pu = np.ravel(values["v_set_pu"]).tolist()
         for k, v_pu in enumerate(self.set_pu[: len(self.home_pu)]):
             if math.isnan(self.home_pu[k]):
                 self.home_pu[k] = v_pu
 
-    def orders(self, low: Floats, high: Floats, low_pu: float, high_pu: float, now_s: float) -> list[Message]:
+    def orders(
+        self, low: Sequence[float], high: Sequence[float], low_pu: float, high_pu: float, now_s: float
+    ) -> list[Message]:
         """Return the orders that bring voltages from `low` to `high` [transformer] inside the limits given."""
         moved, target = [], []
         for k, step in enumerate(self.step_pu[: len(self.set_pu)]):
             rested_s = now_s - self.moved_s[k]
             if not step or rested_s < self.HOLD_S or not low[k] <= high[k]:
                 continue
-            steps = wanted(float(low[k]), float(high[k]), low_pu, high_pu, step, self.MOST_STEPS)
+            steps = wanted(low[k], high[k], low_pu, high_pu, step, self.MOST_STEPS)
             if not steps and rested_s >= self.REST_S:
-                steps = self._back(k, float(low[k]) - low_pu, high_pu - float(high[k]))
+                steps = self._back(k, low[k] - low_pu, high_pu - high[k])
+            if steps > 0 and self.overloaded[k]:
+                continue
             wish = min(max(self.set_pu[k] + steps * step, low_pu), high_pu)
             if steps and abs(wish - self.set_pu[k]) > step / 2:
                 self.moved_s[k] = now_s

@@ -10,8 +10,8 @@ import numpy as np
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.book import OrderBook, shared
-from controllers.distributed.extremes import Extremes
 from controllers.distributed.paths import transformer_mva
+from controllers.distributed.picture import picture_of
 from controllers.distributed.ratio import SharedRatio
 from sims.core.message import Message
 
@@ -50,7 +50,7 @@ class ConsensusCurtailment:
     """
 
     urgent = frozenset({"consensus/p"})
-    reads = frozenset({"own", "secondary", "primary"})
+    reads: frozenset[str] = frozenset()
     CALM_S, CALM_PU, CALM_SHARE = 300.0, 0.015, 0.2
 
     def __init__(self, site: Site) -> None:
@@ -72,11 +72,12 @@ class ConsensusCurtailment:
             "consensus/p", self.area.degrees, rest=1.0, low=0.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.04)),
         )
-        self.volts = Extremes(self.area)
+        self.board = picture_of(site, self.area)
+        self.volts = self.board.volts
         self.own: Message | None = None
+        self.primary: Message | None = None
         self.over_mva = -math.inf
         self.line_over_mva = -math.inf
-        self.frames: dict[str, dict[int, Message]] = {}
         self.last_s = -math.inf
         self.next_s = self.due_s = 0.0
         self.book: OrderBook = shared(site, "p_max", lambda: cap_book(site, self.area))
@@ -84,20 +85,10 @@ class ConsensusCurtailment:
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
+        self.board.look(inbox)
         for message in inbox:
-            topic = message.topic
-            if topic == "own":
-                self.volts.own(message)
-                self.own = message
-            elif topic == "secondary":
-                self.volts.frame(message)
-                node = int(number(message.values.get("node", -1)))
-                self.frames.setdefault(message.sender, {})[node] = message
-            elif topic == "consensus/p":
+            if message.topic == "consensus/p":
                 self.ratio.hear(message)
-            elif topic == "primary" and self.area.leads:
-                self.volts.primary(message)
-                self._primary(message)
         if now_s < self.next_s:
             # A neighbour's call ends a calm look: the next round follows as soon as it is due.
             if self.ratio.awake:
@@ -107,10 +98,13 @@ class ConsensusCurtailment:
         self.last_s = now_s
         self.next_s = self.due_s = now_s + self.round_s
         self.volts.expire(now_s)
-        if self.own is not None and self.per_mva and "boundary_line" in self.own.values:
+        own, primary = self.board.own, self.board.primary
+        if own is not None and own is not self.own and self.per_mva and "boundary_line" in own.values:
             limit = self.site.grid.loading_max_percent
-            self.line_over_mva = self.area.export_excess_mva(self.own.values, limit)
-        self.own = None
+            self.line_over_mva = self.area.export_excess_mva(own.values, limit)
+        if primary is not None and primary is not self.primary and self.area.leads:
+            self._primary(primary)
+        self.own, self.primary = own, primary
         push, needed = self._push()
         if not (self.ratio.awake or push < 0):
             if not needed and self._calm():
@@ -167,11 +161,13 @@ class ConsensusCurtailment:
         """Return what each device could give, by its substation's last frame, else by nameplate."""
         fleet = self.book.fleet
         p_mw = fleet.p_rated_mw.copy()
+        told: dict[str, float] = {}
+        for frame in self.board.frames.values():
+            told[frame.sender] = told.get(frame.sender, 0.0) + number(frame.values["der_avail_mw"])
         for gateway, run in fleet.gateways:
-            frames, rated = self.frames.get(gateway), p_mw[run].sum()
-            if frames and rated > 0:
-                available = sum(number(frame.values["der_avail_mw"]) for frame in frames.values())
-                p_mw[run] *= min(max(available / rated, 0.0), 1.0)
+            rated = p_mw[run].sum()
+            if gateway in told and rated > 0:
+                p_mw[run] *= min(max(told[gateway] / rated, 0.0), 1.0)
         return p_mw
 
 

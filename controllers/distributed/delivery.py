@@ -11,6 +11,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.congestion import cap_book
+from controllers.distributed.picture import picture_of
 from controllers.distributed.reserve import reserve_of
 from controllers.distributed.sharing import ShareTree
 from sims.core.message import Message
@@ -37,7 +38,7 @@ class ShareActive:
     """
 
     urgent = frozenset({"share/p", "share/cut", "capacity/p", "capacity/cut"})
-    reads = frozenset({"secondary"})
+    reads: frozenset[str] = frozenset()
     LOOK_S = 900.0
 
     def __init__(self, site: Site) -> None:
@@ -45,6 +46,7 @@ class ShareActive:
         self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.cap_ttl_s, self.dead_share = float(s.get("cap_ttl_s", 3600.0)), float(s.get("dead_share", 0.02))
+        self.board, self.frames = picture_of(site, self.area), 0
         self.reserve = reserve_of(site, self.area)
         self.caps: OrderBook = shared(site, "p_max", lambda: cap_book(site, self.area))
         der = self.caps.fleet
@@ -62,11 +64,10 @@ class ShareActive:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, deliver the own part."""
         act = now_s >= self.look_s
+        self.board.look(inbox)
         for message in inbox:
             topic = message.topic
-            if topic == "secondary":
-                self.avail_mw[int(number(message.values["node"]))] = number(message.values["der_avail_mw"])
-            elif topic in ("capacity/p", "capacity/cut"):
+            if topic in ("capacity/p", "capacity/cut"):
                 (self.tree if topic == "capacity/p" else self.cut).hear(message)
                 self.look_s = min(self.look_s, now_s + 1.0)
             elif topic in ("share/p", "share/cut"):
@@ -77,16 +78,19 @@ class ShareActive:
         self.look_s = self.due_s = now_s + self.LOOK_S
         name = self.site.name
         self.reserve.count(now_s)
+        for frame in self.board.frames_since(self.frames):
+            self.avail_mw[int(number(frame.values["node"]))] = number(frame.values["der_avail_mw"])
+        self.frames = self.board.count
         up, down = self.reserve.capacity_mw()
-        self.tree.own = np.array([up, down])
-        self.cut.own = np.array([min(float(self.avail_mw.sum()), self.der_mw)])
+        self.tree.own = [up, down]
+        self.cut.own = [min(float(self.avail_mw.sum()), self.der_mw)]
         out = self.tree.announce(name, now_s) + self.cut.announce(name, now_s)
         own, letters = self.tree.split(name, now_s, 0 if self.tree.amount >= 0 else 1)
         cut, more = self.cut.split(name, now_s)
         return out + letters + more + self._give(own, now_s) + self._hold_back(cut, now_s)
 
     def _give(self, amount: float, now_s: float) -> list[Message]:
-        side = float(self.tree.own[0 if amount >= 0 else 1])
+        side = self.tree.own[0 if amount >= 0 else 1]
         moved = abs(amount - self.given) > self.dead_share * side or (amount == 0.0) != (self.given == 0.0)
         if not moved and now_s < self.reserve.due_s:
             return []
@@ -96,7 +100,7 @@ class ShareActive:
     def _hold_back(self, cut_mw: float, now_s: float) -> list[Message]:
         if cut_mw == 0.0 == self.held_back:
             return []
-        moved = abs(cut_mw - self.held_back) > self.dead_share * float(self.cut.own[0]) or cut_mw == 0.0
+        moved = abs(cut_mw - self.held_back) > self.dead_share * self.cut.own[0] or cut_mw == 0.0
         if not moved and now_s < self.caps.due_s:
             return []
         if moved:

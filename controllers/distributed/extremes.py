@@ -24,6 +24,7 @@ class Extremes:
 
     def __init__(self, area: Area) -> None:
         self.at_busbar = area.at_root
+        self.primary_name = area.feeder.name
         self.own_pu = math.nan
         self.own_s = -math.inf
         self.offset_pu: dict[tuple[str, int], float] = {}
@@ -33,23 +34,27 @@ class Extremes:
 
     def own(self, message: Message) -> None:
         """Take the own substation's measurement."""
-        if not self.at_busbar:
+        if not self.at_busbar and message.sent_ms / 1000 > self.own_s:
             self._take(number(message.values["v_pu"]), message)
 
     def primary(self, message: Message) -> None:
         """Take the busbar voltages, of which the lowest supplied one stands for the leading agent."""
-        if self.at_busbar:
-            v_pu = np.atleast_1d(message.values["v_pu"])
-            live = v_pu[v_pu > self.DARK_PU]
-            if len(live):
-                self._take(float(live.min()), message)
+        if self.at_busbar and message.sent_ms / 1000 > self.own_s:
+            live = [v_pu for v_pu in np.ravel(message.values["v_pu"]).tolist() if v_pu > self.DARK_PU]
+            if live:
+                self._take(min(live), message)
 
     def _take(self, v_pu: float, message: Message) -> None:
         self.own_pu = v_pu
         self.own_s = message.sent_ms / 1000
 
     def frame(self, message: Message) -> None:
-        """Take a secondary substation's frame: of its own node, or of one in the low-voltage grid below."""
+        """Take a secondary substation's frame: of its own node, or of one in the low-voltage grid below.
+
+        That of a busbar is left out, whose voltage comes each minute.
+        """
+        if message.sender == self.primary_name:
+            return
         v_pu = number(message.values["v_pu"])
         place = message.sender, int(number(message.values.get("node", -1)))
         if v_pu < self.DARK_PU or not self.own_pu > self.DARK_PU:

@@ -160,7 +160,7 @@ class ShareDroop:
         plugged = np.where(self.fleet.kind == "ev", float(s.get("plugged_share", 0.2)), 1.0)
         self.device_mw_per_hz = plugged * self.fleet.p_rated_mw / float(s.get("full_hz", 0.2))
         self.tree = ShareTree(self.area, "droop")
-        self.tree.own = np.array([float(self.device_mw_per_hz.sum())])
+        self.tree.own = [float(self.device_mw_per_hz.sum())]
         self.book = OrderBook(site, self.fleet, "droop_mw_per_hz")
         self.book.dead = 0.02 * self.device_mw_per_hz
         self.part = math.nan
@@ -184,7 +184,7 @@ class ShareDroop:
         out += letters
         if math.isinf(self.tree.amount_s) or not len(self.fleet):
             return out
-        part = amount / float(self.tree.own[0])
+        part = amount / self.tree.own[0]
         if part != self.part:
             self.part = part
             self.book.wish(DUTY, part * self.device_mw_per_hz)

@@ -10,8 +10,9 @@ import numpy as np
 from controllers.contract import Site
 from controllers.distributed.admm import Agreement, DistributionSide
 from controllers.distributed.area import Area, number
-from controllers.distributed.book import OrderBook, filled, shared
-from controllers.distributed.extremes import Extremes
+from controllers.distributed.book import OrderBook, shared
+from controllers.distributed.order_kernels import filled
+from controllers.distributed.picture import picture_of
 from controllers.distributed.sharing import Shares, ShareTree, by_grain, shared_out
 from controllers.distributed.voltage import at_medium_voltage, reactive_book
 from sims.core.message import Message
@@ -95,16 +96,17 @@ class AdmmInterface:
         rating = self.belief.sn_mva
         if turn == 1 and session > self.session:
             self.session, self.rounds = session, int(number(values.get("rounds", 200)))
-            # Where the last negotiation ended this one begins; the two sides' multipliers are opposite.
-            multiplier = -np.array(values.get("multiplier", np.zeros(3)), dtype=float)
-            self.agreement = Agreement(np.array(values["z"], dtype=float), number(values["rho"]), multiplier)
+            # Where the last negotiation ended this one begins.
+            multiplier = np.array(values.get("multiplier", np.zeros(3)), dtype=float)
+            self.agreement = Agreement(np.array(values["answer"], dtype=float), number(values["rho"]), multiplier)
             natural = self.q_mvar - self.amount_mvar
             self.side = DistributionSide(self.p_mw / rating, natural / rating, self.reach_mvar / rating, self.weight_q)
         agreement, side = self.agreement, self.side
         if agreement is None or side is None or session != self.session or turn != agreement.rounds + 1:
             return []
-        wish = side.wish(agreement)
-        agreement.advance(wish, np.asarray(values["x"], dtype=float))
+        asked = np.asarray(values["x"], dtype=float)
+        wish = side.wish(agreement, asked)
+        agreement.advance(asked, wish)
         if agreement.reached or agreement.rounds >= self.rounds:
             settled = agreement.z if agreement.reached else wish
             self.target_mvar, self.target_s = float(settled[1]) * rating, now_s
@@ -147,7 +149,7 @@ class ShareReactive:
     """
 
     urgent = frozenset({"share/q", "capacity/q"})
-    reads = frozenset({"own", "secondary", "primary", "consensus/q"})
+    reads = frozenset({"consensus/q"})
     BUSY_S, LOOK_S = 240.0, 600.0
 
     def __init__(self, site: Site) -> None:
@@ -162,8 +164,9 @@ class ShareReactive:
         self.whole_mvar = float(self.q_max_mvar.sum())
         orders = len(self.book.fleet.gateways)
         self.tree = ShareTree(self.area, "q", orders=orders, step=float(s.get("step", 0.1)))
-        self.tree.own = np.array([self.whole_mvar])
-        self.volts = Extremes(self.area)
+        self.tree.own = [self.whole_mvar]
+        self.board = picture_of(site, self.area)
+        self.volts = self.board.volts
         self.busy_s = -math.inf
         self.ttl_s = float(s.get("ttl_s", 3600.0))
         self.delivered_mvar = 0.0
@@ -172,15 +175,10 @@ class ShareReactive:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, and deliver the own part."""
         act = now_s >= self.look_s
+        self.board.look(inbox)
         for message in inbox:
             topic = message.topic
-            if topic == "own":
-                self.volts.own(message)
-            elif topic == "secondary":
-                self.volts.frame(message)
-            elif topic == "primary":
-                self.volts.primary(message)
-            elif topic == "consensus/q":
+            if topic == "consensus/q":
                 if int(message.values["hold"]) > 0:
                     self.busy_s = now_s
             elif topic == "capacity/q":
@@ -194,7 +192,7 @@ class ShareReactive:
         self.look_s = self.due_s = now_s + self.LOOK_S
         busy = self._own_voltage_first(now_s)
         # What is not on offer is not told, or the interface would count on it and take it for its own nature.
-        self.tree.own = np.array([abs(self.delivered_mvar) if busy else self.whole_mvar])
+        self.tree.own = [abs(self.delivered_mvar) if busy else self.whole_mvar]
         out = self.tree.announce(self.site.name, now_s)
         mine, letters = self.tree.split(self.site.name, now_s)
         return out + letters + self._deliver(self.delivered_mvar if busy else mine, now_s)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.area_state import Accuracy, AreaState
 from controllers.distributed.book import shared
+from controllers.distributed.picture import picture_of
 from controllers.host import LOGBOOK
 from sims.core.message import Message
 
@@ -23,7 +25,8 @@ class ObserveArea:
 
     Every cycle each area sends its neighbours voltage, angle, P and Q at its end of their common lines. An
     area takes the voltage from the area above it and the flow from the areas below it, estimates again once it
-    has heard all of them, and writes once more only to a neighbour whose side has moved by more than `tolerance`.
+    has heard all of them, and writes once more only to a neighbour for whom what it takes from here has moved by
+    more than `tolerance`: the voltage for the area below, the flow for the area above.
     It reports when all neighbours have been heard and both sides agree to within it, at the latest at its next
     cycle.
 
@@ -42,7 +45,7 @@ class ObserveArea:
     """
 
     urgent = frozenset({"boundary"})
-    reads = frozenset({"own", "secondary", "primary"})
+    reads: frozenset[str] = frozenset()
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -82,8 +85,7 @@ class ObserveArea:
         self.above_v_pu = [math.nan] * n_e
         self.above_rad = [0.0] * n_e
         self.below_mva: dict[int, tuple[float, float]] = {}
-        self.own: Message | None = None
-        self.primary: Message | None = None
+        self.board, self.frames = picture_of(site, self.area), 0
         ups = [(int(m.entry_line[k]), (feeder.agents[a], True, k)) for k, a in enumerate(m.entry_area) if a >= 0]
         downs = [(int(m.exit_line[k]), (feeder.agents[a], False, k)) for k, a in enumerate(m.exit_area)]
         self.edges: dict[int, tuple[str, bool, int]] = dict(ups + downs)
@@ -96,16 +98,10 @@ class ObserveArea:
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' letters; estimate, write, report."""
+        self.board.look(inbox)
         news = False
         for message in inbox:
-            topic = message.topic
-            if topic == "own":
-                self.own = message
-            elif topic == "secondary":
-                self._frame(message)
-            elif topic == "primary":
-                self.primary = message
-            elif topic == "boundary":
+            if message.topic == "boundary":
                 news = self._letter(message) or news
         out: list[Message] = []
         if now_s >= self.next_s:
@@ -125,11 +121,16 @@ class ObserveArea:
         return out
 
     def _blind(self, now_s: float) -> bool:
-        newest = [m.sent_ms for m in (self.own, self.primary) if m is not None]
+        newest = [m.sent_ms for m in (self.board.own, self.board.primary) if m is not None]
         return not newest or now_s - max(newest) / 1000 > max(150.0, self.every_s / 2)
 
-    def _frame(self, message: Message) -> None:
-        values = message.values
+    def _frames(self) -> None:
+        """Put the frames that are new into the vector."""
+        for frame in self.board.frames_since(self.frames):
+            self._frame(frame.values)
+        self.frames = self.board.count
+
+    def _frame(self, values: Mapping[str, Any]) -> None:
         k = self.row.get(int(number(values["node"])))
         v_pu = number(values["v_pu"])
         if k is None or not v_pu > 0.2:
@@ -142,10 +143,11 @@ class ObserveArea:
             self.gain = None
 
     def _measure(self) -> None:
-        """Put the newest own and primary measurement into the vector."""
+        """Put the newest measurements into the vector."""
+        self._frames()
         z, m = self.z, self.state
-        if self.own is not None:
-            values = self.own.values
+        if self.board.own is not None:
+            values = self.board.own.values
             if not self.area.at_root:
                 v_pu = number(values["v_pu"])
                 z[0] = v_pu * v_pu / 2
@@ -162,8 +164,8 @@ class ObserveArea:
                 elif line in self.exit_of:
                     k = self.exit_of[line]
                     z[self.at_out_p + k], z[self.at_out_q + k] = p_mw, q_mvar
-        if self.primary is not None:
-            values = self.primary.values
+        if self.board.primary is not None:
+            values = self.board.primary.values
             v_pu, p_mw, q_mvar = (np.ravel(values[key]).tolist() for key in ("v_pu", "p_mw", "q_mvar"))
             for k, trafo in enumerate(m.entry_trafo.tolist()):
                 if 0 <= trafo < len(v_pu):
@@ -214,6 +216,7 @@ class ObserveArea:
     def _write(self, *, first: bool) -> list[Message]:
         """Estimate, and write to the neighbours whose side has moved."""
         if not first:
+            self._frames()
             self._edges()
         self._estimate()
         m, result = self.state, self.result.tolist()
@@ -227,7 +230,7 @@ class ObserveArea:
                 w, angle = result[self.exit_at[k]], result[n + k] + self.angle_rad[self.exit_entry[k]]
                 p_mw, q_mvar = float(self.z[self.at_out_p + k]), float(self.z[self.at_out_q + k])
             says = math.sqrt(max(2.0 * w, 0.0)), angle, p_mw, q_mvar
-            if not first and (self.letters.get(line, 0) >= self.rounds or not self._moved(line, says)):
+            if not first and (self.letters.get(line, 0) >= self.rounds or not self._moved(line, says, upwards)):
                 continue
             self.said[line] = says
             self.letters[line] = self.letters.get(line, 0) + 1
@@ -235,14 +238,14 @@ class ObserveArea:
             out.append(Message(self.site.name, name, "boundary", values, size_bytes=80))
         return out
 
-    def _moved(self, line: int, says: tuple[float, float, float, float]) -> bool:
-        """Tell whether an edge differs from what the neighbour was told by more than the tolerance."""
+    def _moved(self, line: int, says: tuple[float, float, float, float], upwards: bool) -> bool:
+        """Tell whether what the neighbour takes from here differs by more than the tolerance from what it was told."""
         said = self.said.get(line)
         if said is None:
             return True
-        gap_u = max(abs(says[0] - said[0]), abs(says[1] - said[1]))
-        gap_s = max(abs(says[2] - said[2]), abs(says[3] - said[3]))
-        return gap_u > self.tolerance or gap_s > self.tolerance * self.base_mva
+        if upwards:
+            return max(abs(says[2] - said[2]), abs(says[3] - said[3])) > self.tolerance * self.base_mva
+        return max(abs(says[0] - said[0]), abs(says[1] - said[1])) > self.tolerance
 
     def mismatch(self) -> float:
         """Return the largest difference between this side of the edges and what the neighbours say [pu]."""

@@ -10,6 +10,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area
 from controllers.distributed.book import shared
 from controllers.distributed.paths import transformer_mva
+from controllers.distributed.picture import picture_of
 from controllers.distributed.reserve import reserve_of
 from controllers.distributed.sharing import ShareTree
 from sims.core.message import Message
@@ -58,27 +59,29 @@ class RelieveImport:
         ]
         self.by_topic = {t: tree for tree in self.trees for t in (tree.capacity_topic, tree.share_topic)}
         self.urgent = frozenset(self.by_topic)
-        self.reads = frozenset({"primary", "secondary"} if self.area.leads else {"secondary"})
+        self.reads: frozenset[str] = frozenset()
+        self.board = picture_of(site, self.area)
+        self.frames, self.primary = 0, self.board.primary
         self.given = [0.0] * len(self.trees)
         self.due_s = self.look_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take the loading; adjust, share out, deliver."""
-        primary = None
         act = now_s >= self.look_s
+        self.board.look(inbox)
+        for frame in self.board.frames_since(self.frames):
+            self.reserve.frame(frame.values)
+        primary, self.frames = self.board.primary, self.board.count
         for message in inbox:
             topic = message.topic
-            if topic == "primary":
-                primary = message
-            elif topic == "secondary":
-                self.reserve.frame(message.values)
-            elif topic in self.by_topic and topic.startswith("capacity/"):
+            if topic in self.by_topic and topic.startswith("capacity/"):
                 self.by_topic[topic].hear(message)
                 self.look_s = min(self.look_s, now_s + 1.0)
             elif topic in self.by_topic:
                 act = self.by_topic[topic].take(message) or act
-        if primary is not None and self.area.leads:
+        if primary is not None and primary is not self.primary and self.area.leads:
             act = self._adjust(primary) or act
+            self.primary = primary
         if act:
             self.look_s = now_s + self.LOOK_S
         # The leading agent looks at its transformers each round, the others when something is due.
@@ -88,7 +91,7 @@ class RelieveImport:
         self.reserve.count(now_s)
         out: list[Message] = []
         for k, tree in enumerate(self.trees):
-            tree.own = np.array([self.reserve.relief_capacity_mw(k)])
+            tree.own = [self.reserve.relief_capacity_mw(k)]
             out += [] if self.area.leads else tree.announce(self.site.name, now_s)
             own, letters = tree.split(self.site.name, now_s)
             out += letters + self._deliver(k, own, now_s)
@@ -98,20 +101,22 @@ class RelieveImport:
         """Move what is asked behind each transformer after this measurement; tell whether anything moved."""
         values, moved = primary.values, False
         columns = np.ravel(values["p_mw"]).tolist(), np.ravel(values["loading_percent"]).tolist()
+        if max(columns[1], default=0.0) <= self.limit and not any(tree.amount for tree in self.trees):
+            return False
         for p_mw, percent, mva, tree in zip(*columns, self.trafo_mva, self.trees, strict=False):
             over = ((percent if p_mw > 0 else 0.0) - self.target) / 100 * mva
             if tree.amount == 0.0 and over <= (self.limit - self.target) / 100 * mva:
                 continue
             amount = tree.amount + (self.gain if over > 0 else self.release) * over
             # Below a thousandth of the transformer nothing is left to ask for.
-            amount = 0.0 if amount < 1e-3 * mva else min(amount, float(tree.total[0]))
+            amount = 0.0 if amount < 1e-3 * mva else min(amount, tree.total[0])
             moved = moved or amount != tree.amount
             tree.amount = amount
         return moved
 
     def _deliver(self, trafo: int, amount: float, now_s: float) -> list[Message]:
         given = self.given[trafo]
-        moved = abs(amount - given) > 0.02 * max(float(self.trees[trafo].own[0]), 1e-9)
+        moved = abs(amount - given) > 0.02 * max(self.trees[trafo].own[0], 1e-9)
         ended = (amount == 0.0) != (given == 0.0)
         if amount == given == 0.0 or not (moved or ended or now_s >= self.reserve.due_s):
             return []

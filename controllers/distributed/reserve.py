@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.distributed.area import LOW_VOLTAGE_KV, Area, number
-from controllers.distributed.book import OrderBook, filled, shared
+from controllers.distributed.book import OrderBook, shared
+from controllers.distributed.order_kernels import filled
 from controllers.distributed.paths import fed_by
 from controllers.dms.charging import EV_WEIGHT, KEPT_SHARE, LOAD_WEIGHT
 from sims.core.message import Message
@@ -68,6 +69,8 @@ class Reserve:
         fed = fed_by(grid)
         self.storage_under, self.ev_under = fed[storage.node], fed[ev.node]
         self.relief_mw = np.zeros(int(fed.max(initial=0)) + 1)
+        under = np.arange(len(self.relief_mw))[:, None]
+        self._storage_of, self._ev_of = 1.0 * (self.storage_under == under), 1.0 * (self.ev_under == under)
         self.balance_mw, self.last_s = 0.0, -math.inf
         self._able = self._battery_power()
 
@@ -78,8 +81,10 @@ class Reserve:
 
     def frame(self, values: Mapping[str, Any]) -> None:
         """Take a substation's frame; of a cluster that is held back it does not tell what it would draw."""
-        clusters = self.ev_at.get(int(number(values["node"])), ())
-        demand_mw = max(number(values["der_mw"]) - number(values["p_mw"]), 0.0) if clusters else 0.0
+        clusters = self.ev_at.get(int(number(values["node"])))
+        if clusters is None:
+            return
+        demand_mw = max(number(values["der_mw"]) - number(values["p_mw"]), 0.0)
         for k in clusters:
             if math.isnan(self.ev.told[k]):
                 self.ev_mw[k] = min(demand_mw * float(self.ev_part[k]), float(self.ev_rated_mw[k]))
@@ -104,6 +109,8 @@ class Reserve:
 
     def capacity_mw(self) -> tuple[float, float]:
         """Return what can be given up and down for the balance of the cell [MW]."""
+        if not self.relief_mw.any():
+            return float(self.able_mw(1).sum() + self.ev_mw.sum()), float(self.able_mw(-1).sum())
         storage, ev = self._relieving()
         free = np.isnan(storage)
         up = float(self.able_mw(1) @ free) + float(self.ev_mw @ ~ev)
@@ -111,8 +118,8 @@ class Reserve:
 
     def relief_capacity_mw(self, trafo: int) -> float:
         """Return what can be given up behind one transformer [MW]."""
-        storage = float(self.able_mw(1)[self.storage_under == trafo].sum())
-        return storage + (1.0 - KEPT_SHARE) * float(self.ev_mw[self.ev_under == trafo].sum())
+        storage = float(self.able_mw(1) @ self._storage_of[trafo])
+        return storage + (1.0 - KEPT_SHARE) * float(self.ev_mw @ self._ev_of[trafo])
 
     @property
     def due_s(self) -> float:

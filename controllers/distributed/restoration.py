@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,30 +11,14 @@ import numpy as np
 from controllers.contract import Site, command
 from controllers.distributed.area import Area, number
 from controllers.distributed.book import shared
-from controllers.distributed.outage import below, deepest, room_mva, ties_of, way_out
+from controllers.distributed.fault_case import ENDED, SEEKING, Case
+from controllers.distributed.outage import below, room_mva, ties_of, way_out
 from controllers.distributed.paths import root_impedance, source_transformers
+from controllers.distributed.picture import picture_of
 from controllers.host import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "restore_supply"
-ENDED = ("restored", "given up")
-
-
-@dataclass
-class Case:
-    """One fault as the leading agent handles it: located -> isolated -> reclosed -> restored or given up."""
-
-    tripped: int
-    since_s: float
-    passed: set[int] = field(default_factory=set)
-    line: int | None = None
-    agreed: set[int] = field(default_factory=set)
-    dark: set[int] = field(default_factory=set)
-    step: str = "locating"
-    step_s: float = 0.0
-    needs: dict[int, float] = field(default_factory=dict)
-    offers: dict[int, tuple[float, float, float]] = field(default_factory=dict)
-    tie: int | None = None
 
 
 class RestoreSupply:
@@ -47,6 +31,10 @@ class RestoreSupply:
     on the way lowering it to what its own lines bear, and the leading agent closes the tie with the largest
     offer that meets the need and leaves the voltage above `v_min_pu`. If the fault shows up behind the tie,
     the tie is opened again and the rest is left to the crew.
+
+    In what order trip and indicators are heard of does not matter: an indicator that comes first waits for the
+    trip, and one that comes late, while the breaker is still open, moves the place of the fault on; what was
+    opened too early is closed again.
 
     Settings
     --------
@@ -64,8 +52,8 @@ class RestoreSupply:
         "fault", "fault_indicator", "flisr/passed", "flisr/between", "flisr/agree", "flisr/dark",
         "flisr/need", "flisr/ask", "flisr/offer",
     })
-    reads = frozenset({"own", "secondary", "primary"})
-    LOOK_S = 900.0
+    reads: frozenset[str] = frozenset()
+    EARLY_S = 60.0
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -76,14 +64,12 @@ class RestoreSupply:
         self.patience_s = float(s.get("patience_s", 30.0))
         self.v_min_pu = float(s.get("v_min_pu", 0.9))
         self.case: Case | None = None
-        self.passed: set[int] = set()
+        self.passed: dict[int, float] = {}
         self.node_mva: dict[int, float] = {}
         self.node_v_pu: dict[int, float] = {}
         self.outflow_mva: dict[int, float] = {}
         self.own_v_pu = 1.0
-        self.own: Message | None = None
-        self.primary: Message | None = None
-        self.frames: dict[tuple[str, int], Message] = {}
+        self.board, self.frames = picture_of(site, self.area), 0
         self.trafo_percent = np.zeros(0)
         self.reach = self.area.routes()
         self.due_s = 0.0
@@ -91,19 +77,11 @@ class RestoreSupply:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Answer the mail; the leading agent then takes the next step of its case."""
         out: list[Message] = []
+        self.board.look(inbox)
         for message in inbox:
-            topic = message.topic
-            # Measurements are kept as they come and read when a fault asks for them.
-            if topic == "own":
-                self.own = message
-            elif topic == "secondary":
-                self.frames[message.sender, int(number(message.values["node"]))] = message
-            elif topic == "primary":
-                self.primary = message
-            elif topic in self.urgent:
-                out += self._flisr(topic, message, now_s)
-        # While no case is open nothing is due; measurements that lie ready are taken along now and then.
-        self.due_s = now_s + self.LOOK_S
+            if message.topic in self.urgent:
+                out += self._flisr(message.topic, message, now_s)
+        self.due_s = math.inf  # while no case is open nothing is due
         if self.case is not None:
             out += self._proceed(now_s)
             if self.case.step not in ENDED:
@@ -112,15 +90,15 @@ class RestoreSupply:
 
     def _read(self) -> None:
         """Read the newest measurements into loads, voltages and outflows."""
-        for frame in self.frames.values():
+        for frame in self.board.frames_since(self.frames):
             self._secondary(frame)
-        self.frames = {}
-        if self.primary is not None:
-            values = self.primary.values
+        self.frames = self.board.count
+        if self.board.primary is not None:
+            values = self.board.primary.values
             self.trafo_percent = np.asarray(values["loading_percent"], float)
             self.own_v_pu = float(np.max(values["v_pu"])) if self.area.at_root else self.own_v_pu
-        if self.own is not None:
-            self._own(self.own.values)
+        if self.board.own is not None:
+            self._own(self.board.own.values)
 
     def _own(self, values: Mapping[str, Any]) -> None:
         if not self.area.at_root:
@@ -151,7 +129,7 @@ class RestoreSupply:
         if topic == "fault":
             return self._fault(int(number(values["tripped_line"])), now_s) if self.area.leads else []
         if topic in ("fault_indicator", "flisr/passed"):
-            return self._indicator(int(number(values["line"])), bool(np.ravel(values["passed"])[0]))
+            return self._indicator(int(number(values["line"])), bool(np.ravel(values["passed"])[0]), now_s)
         if topic == "flisr/between":
             return self._between(int(values["line"]))
         if topic == "flisr/dark":
@@ -162,7 +140,7 @@ class RestoreSupply:
             return self._offer(values)
         if self.case is not None and topic == "flisr/agree" and int(values["line"]) == self.case.line:
             self.case.agreed.add(int(values["area"]))
-        elif self.case is not None and topic == "flisr/need":
+        elif self.case is not None and topic == "flisr/need" and int(values["line"]) == self.case.line:
             self.case.needs[int(values["area"])] = float(values["mva"])
         return []
 
@@ -181,28 +159,28 @@ class RestoreSupply:
             case.tripped = tripped
             return [self._switch(tie, False)]
         if case is None or case.step in ENDED:
-            self.case = Case(tripped, now_s, set(self.passed))
+            early = {line for line, heard_s in self.passed.items() if now_s - heard_s <= self.EARLY_S}
+            self.case, self.passed = Case(tripped, now_s, early), {}
         return []
 
-    def _indicator(self, line: int, passed: bool) -> list[Message]:
+    def _indicator(self, line: int, passed: bool, now_s: float) -> list[Message]:
         if not passed:
             return []
         if not self.area.leads:
             return self._send("flisr/passed", 0, {"line": line, "passed": True})
         case = self.case
-        if case is None or case.step != "locating":
-            self.passed.add(line)
-            return []
-        case.passed.add(line)
+        if case is not None and case.step in SEEKING:
+            case.passed.add(line)
+        else:
+            self.passed[line] = now_s
         return []
 
     def _locate(self, case: Case) -> list[Message]:
-        """Take the last line that saw the fault current; let the agents at its ends confirm."""
-        line = deepest(self.area.feeder.grid, case.passed)
-        if line == case.line or line is None:
+        """Find the faulted line; let the agents at its ends confirm where it is news."""
+        if not case.locate(self.area.feeder.grid) or case.line is None:
             return []
-        case.line, case.agreed = line, set()
-        return [m for a in self._ends(line) for m in self._send("flisr/between", a, {"line": line})]
+        told = {"line": case.line}
+        return [m for a in self._ends(case.line) for m in self._send("flisr/between", a, told)]
 
     def _ends(self, line: int) -> list[int]:
         grid, area = self.area.feeder.grid, self.area.feeder.area
@@ -219,8 +197,8 @@ class RestoreSupply:
         case = self.case
         assert case is not None
         waited = now_s - case.step_s
+        out = self._locate(case) if case.step in SEEKING else []
         if case.step == "locating":
-            out = self._locate(case)
             late = now_s - case.since_s >= self.patience_s
             if case.line is not None and (case.agreed.issuperset(self._ends(case.line)) or late):
                 return out + self._isolate(case, now_s)
@@ -243,6 +221,9 @@ class RestoreSupply:
         dark = below(self.area.feeder.grid, case.line)
         case.dark = {int(self.area.feeder.area[n]) for n in dark}
         out = [self._switch(case.line, False)]
+        if case.opened is not None and case.opened not in (case.line, case.tripped):
+            out.append(self._switch(case.opened, True))
+        case.opened = case.line
         return out + [m for a in sorted(case.dark) for m in self._send("flisr/dark", a, {"line": case.line})]
 
     def _dark(self, line: int) -> list[Message]:
@@ -251,7 +232,7 @@ class RestoreSupply:
         grid, areas, mine = self.area.feeder.grid, self.area.feeder.area, self.area.number
         dark = below(grid, line)
         missing = sum(self._load(n) for n in dark if areas[n] == mine)
-        out = self._send("flisr/need", 0, {"area": mine, "mva": missing})
+        out = self._send("flisr/need", 0, {"area": mine, "line": line, "mva": missing})
         for tie, near, far in ties_of(grid, dark):
             if areas[near] == mine and tie != line:
                 out += self._send("flisr/ask", int(areas[far]), {"line": tie, "node": far})
@@ -299,20 +280,16 @@ class RestoreSupply:
         need = sum(case.needs.values())
         if case.needs.keys() != case.dark:
             return self._end("given up", now_s)  # how much is missing is not known: too little to close on
-        good = [
-            (mva, -tie) for tie, (mva, v_pu, drop) in case.offers.items()
-            if mva >= need and v_pu - drop * need >= self.v_min_pu
-        ]
-        if not good or need <= 0:
+        tie = case.best_tie(self.area.feeder.grid, self.v_min_pu)
+        if tie is None or need <= 0:
             return self._end("given up" if need > 0 else "restored", now_s)
-        case.tie = -max(good)[1]
+        case.tie = tie
         return [self._switch(case.tie, True), *self._end("restored", now_s)]
 
     def _end(self, step: str, now_s: float) -> list[Message]:
         case = self.case
         assert case is not None
         case.step, case.step_s = step, now_s
-        self.passed = set()
         values = {
             "feeder": self.area.feeder.name, "duty": DUTY, "step": step,
             "line": -1 if case.line is None else case.line, "tie": -1 if case.tie is None else case.tie,

@@ -6,12 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from controllers.distributed.area import Area
 from sims.core.message import Message
-
-Floats = NDArray[np.float64]
 
 
 class Shares:
@@ -42,6 +39,11 @@ class Shares:
             self.told[name] = part, now_s
             out.append(Message(sender, name, self.topic, {"amount": part, "as_of_s": now_s}, size_bytes=56))
         return out
+
+    @property
+    def in_force(self) -> bool:
+        """Tell whether anybody was told a part that is not zero."""
+        return any(part for part, _ in self.told.values())
 
     @property
     def due_s(self) -> float:
@@ -79,8 +81,8 @@ class ShareTree:
     ) -> None:
         self.capacity_topic, self.share_topic = f"capacity/{what}", f"share/{what}"
         self.parent = area.parent if area.parent is not None else (above or area.feeder.interface)
-        self.below: dict[str, Floats] = {name: np.zeros(width) for name in area.children}
-        self.own = np.zeros(width)
+        self.below: dict[str, list[float]] = {name: [0.0] * width for name in area.children}
+        self.own = [0.0] * width
         self.own_orders, self.orders_below = orders, dict.fromkeys(area.children, 1)
         self.step, self.dead = step, dead
         self.told: list[float] = []
@@ -91,7 +93,7 @@ class ShareTree:
     def hear(self, message: Message) -> None:
         """Take a child's sum."""
         if message.sender in self.below:
-            self.below[message.sender] = np.atleast_1d(np.asarray(message.values["capacity"], dtype=float))
+            self.below[message.sender] = np.ravel(message.values["capacity"]).astype(float).tolist()
             self.orders_below[message.sender] = int(message.values.get("orders", 1))
 
     def take(self, message: Message) -> bool:
@@ -103,15 +105,13 @@ class ShareTree:
         return True
 
     @property
-    def total(self) -> Floats:
+    def total(self) -> list[float]:
         """Own capacity and that of everything below."""
-        total: Floats = self.own + sum(self.below.values(), np.zeros_like(self.own))
-        return total
+        return [sum(parts) for parts in zip(self.own, *self.below.values(), strict=True)]
 
     def announce(self, sender: str, now_s: float) -> list[Message]:
         """Return the letter to the parent where there is something new to tell."""
-        total = self.total
-        sums = total.tolist()
+        sums = self.total
         silent = not self.told and not any(sums)
         same = bool(self.told) and all(
             abs(new - old) <= self.dead * abs(old) + 1e-9 for new, old in zip(sums, self.told, strict=True)
@@ -120,7 +120,8 @@ class ShareTree:
             return []
         self.told, self.told_s = sums, now_s
         orders = self.own_orders + sum(self.orders_below.values())
-        return [Message(sender, self.parent, self.capacity_topic, {"capacity": total, "orders": orders}, size_bytes=60)]
+        values = {"capacity": np.array(sums), "orders": orders}
+        return [Message(sender, self.parent, self.capacity_topic, values, size_bytes=60)]
 
     def split(self, sender: str, now_s: float, side: int = 0) -> tuple[float, list[Message]]:
         """Return the own part of the amount in force and the letters with the children's parts.
@@ -130,8 +131,10 @@ class ShareTree:
         side : int
             Which of the capacities the split follows.
         """
-        sizes = {name: float(size[side]) for name, size in self.below.items()}
-        sizes[sender] = float(self.own[side])
+        if not self.amount and not self.shares.in_force:
+            return 0.0, []
+        sizes = {name: size[side] for name, size in self.below.items()}
+        sizes[sender] = self.own[side]
         sizes = by_grain(sizes, {**self.orders_below, sender: self.own_orders})
         parts = shared_out(self.amount, sizes, self.step)
         own = parts.pop(sender)

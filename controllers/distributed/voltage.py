@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from controllers.contract import Site
 from controllers.distributed.area import LOW_VOLTAGE_KV, Area
-from controllers.distributed.book import OrderBook, filled, shared
+from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.busbar import Busbars, Span
-from controllers.distributed.extremes import Extremes
+from controllers.distributed.order_kernels import filled
+from controllers.distributed.picture import picture_of
 from controllers.distributed.ratio import SharedRatio
 from sims.core.message import Message
 
@@ -60,7 +61,7 @@ class ConsensusVoltVar:
     """
 
     urgent = frozenset({"consensus/q"})
-    reads = frozenset({"own", "secondary", "primary"})
+    reads: frozenset[str] = frozenset()
     CALM_S, CALM_PU = 300.0, 0.012
 
     def __init__(self, site: Site) -> None:
@@ -81,27 +82,20 @@ class ConsensusVoltVar:
             "consensus/q", self.area.degrees, rest=0.0, low=-1.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.05)),
         )
-        self.volts, self.span = Extremes(self.area), Span(self.area)
+        self.board = picture_of(site, self.area)
+        self.volts, self.span = self.board.volts, Span(self.area)
         self.busbars = Busbars(site, self.area, DUTY) if self.area.leads else None
+        self.board.watchers += [self.span] if self.area.leads else []
+        self.primary: Message | None = None
         self.since_s, self.last_s = math.inf, -math.inf
         self.next_s = self.due_s = 0.0
         self.wished = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
+        self.board.look(inbox)
         for message in inbox:
-            topic = message.topic
-            if topic == "own":
-                self.volts.own(message)
-            elif topic == "secondary":
-                self.volts.frame(message)
-                self.span.frame(message)
-            elif topic == "primary":
-                self.volts.primary(message)
-                self.span.primary(message)
-                if self.busbars is not None:
-                    self.busbars.primary(message.values)
-            elif topic == "consensus/q":
+            if message.topic == "consensus/q":
                 self.ratio.hear(message)
                 self.span.hear(message, now_s)
         if now_s < self.next_s:
@@ -132,6 +126,10 @@ class ConsensusVoltVar:
     def _taps(self, now_s: float) -> list[Message]:
         if self.busbars is None:
             return []
+        primary = self.board.primary
+        if primary is not None and primary is not self.primary:
+            self.busbars.primary(primary.values)
+            self.primary = primary
         return self.busbars.orders(*self.span.known(self.volts, now_s), self.low_pu, self.high_pu, now_s)
 
     def _push(self, now_s: float) -> tuple[float, bool]:

@@ -54,7 +54,7 @@ class BelievedState:
             net = nets.setdefault(id(belief.grid), Network(belief.grid))
             self.files[belief.name] = blank(belief, net)
         self._solutions = 0
-        self._last: dict[str, Message] = {}
+        self._feeder_of: dict[str, str] = {}
 
     @property
     def estimations(self) -> int:
@@ -64,22 +64,25 @@ class BelievedState:
     def take(self, inbox: Sequence[Message]) -> None:
         """Keep what is newer than what is known; mail taken twice or late changes nothing."""
         frames: dict[str, list[Message]] = {}
+        feeder_of = self._feeder_of
         for message in inbox:
             topic = message.topic
             if topic == "secondary":
-                # Every seat of a desk is handed the same frame: only the first looks into it.
-                if self._last.get(message.sender) is not message:
-                    self._last[message.sender] = message
+                feeder = feeder_of.get(message.sender)
+                if feeder is None:
                     # Busbars are reported by the primary substation, which bears the feeder's name.
                     sender = message.sender
-                    feeder = sender if sender in self.files else sender.rpartition(".")[0]
-                    frames.setdefault(feeder, []).append(message)
+                    feeder = feeder_of[sender] = sender if sender in self.files else sender.rpartition(".")[0]
+                if feeder in frames:
+                    frames[feeder].append(message)
+                else:
+                    frames[feeder] = [message]
             elif topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
                     file.primary_ms, taps = message.sent_ms, file.primary.get("tap_pos")
                     file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
-                    if taps is not None and not np.array_equal(taps, file.primary.get("tap_pos", taps)):
+                    if taps is not None and not _equal(taps, file.primary.get("tap_pos", taps)):
                         file.v[file.node_ms < message.sent_ms] = 0.0
             elif topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
@@ -121,10 +124,10 @@ class BelievedState:
 
     def picture(self, feeder: str, now_ms: int) -> Picture | None:
         """Return the estimate of this cycle, made now if nobody asked before; None before any telemetry."""
-        file = self.files[feeder]
-        if self.due(feeder, now_ms):
+        file, cycle = self.files[feeder], self._cycle(now_ms)
+        if cycle != file.cycle and file.primary_ms >= 0:
             file.picture = self._estimated(file, now_ms)
-            file.cycle = self._cycle(now_ms)
+            file.cycle = cycle
             self._solutions += 1
         return file.picture
 
@@ -141,7 +144,7 @@ class BelievedState:
             busbar[:] = v_mv[: len(busbar)]
         if not (busbar > 0.1).all():
             return file.picture
-        taps, feed = _feeds(net, file.primary.get("tap_pos"))
+        taps, feed = _feeds(file)
         drawn = np.zeros(len(net.anchor), dtype=complex)
         power = (file.primary["p_mw"] + 1j * file.primary["q_mvar"])[: len(net.feed)]
         np.add.at(drawn, net.feed_anchor, power / belief.grid.base_mva)
@@ -176,9 +179,8 @@ class BelievedState:
         never = file.node_ms < 0
         age_min = np.where(never, np.inf, (now_ms - file.node_ms) / 60_000.0)
         bucket = np.searchsorted(AGES_MIN, age_min, side="left")
-        key = (file.closed.tobytes(), never.tobytes(), (file.v > 0.5).tobytes())
         # Losses never repeat: only whole builds are worth keeping, and the usual one serves for most.
-        exact = (*key, bucket.astype(np.int8).tobytes())
+        exact = _case(file, never, bucket)
         found = file.gains.get(exact)
         if found is None:
             age = int(np.bincount(bucket[~never], minlength=1).argmax())
@@ -186,7 +188,7 @@ class BelievedState:
             odd = int((usual != bucket).sum())
             # Where frames are too old for voltages the matrix is small and made at once.
             if age < VOLTAGE_AGES and 0 < 5 * odd < len(topology.free):
-                normal = (*key, usual.astype(np.int8).tobytes())
+                normal = _case(file, never, usual)
                 base = file.gains.get(normal)
                 if base is None:
                     base = file.remember(normal, self._built(file, topology, usual, never))
@@ -266,14 +268,30 @@ def shared_state(site: Site) -> BelievedState:
     return found
 
 
-def _feeds(net: Network, tap_pos: Floats | None) -> tuple[Ints, Feed]:
-    """Return tap positions and the transformers' admittances there."""
-    taps = net.feed_initial.copy()
-    if tap_pos is not None:
-        low, high = net.feed_range
-        known = np.isfinite(tap_pos[: len(taps)]) & (high > low)
-        taps[known] = np.clip(np.rint(tap_pos[: len(taps)][known]), low[known], high[known]).astype(np.int64)
-    y = net.feed_admittance(taps)
-    size = np.abs(y[1])
-    total = np.bincount(net.feed_anchor, size, len(net.anchor))
-    return taps, Feed(net.feed_anchor, size / total[net.feed_anchor], y)
+def _case(file: FeederFile, never: Bools, bucket: Ints) -> tuple[bytes, ...]:
+    """Return what a gain depends on: topology, what was never heard, ages, and the voltages young enough to be used."""
+    used = (file.v > 0.5) & (bucket < VOLTAGE_AGES)
+    return file.closed.tobytes(), never.tobytes(), used.tobytes(), bucket.astype(np.int8).tobytes()
+
+
+def _equal(one: Floats, other: Floats) -> bool:
+    return one.shape == other.shape and bool((one == other).all())
+
+
+def _feeds(file: FeederFile) -> tuple[Ints, Feed]:
+    """Return tap positions as telemetered, and the transformers' admittances there; looked up where known."""
+    net, tap_pos = file.net, file.primary.get("tap_pos")
+    key = b"" if tap_pos is None else tap_pos.tobytes()
+    found = file.feeds.get(key)
+    if found is None:
+        taps = net.feed_initial.copy()
+        if tap_pos is not None:
+            low, high = net.feed_range
+            known = np.isfinite(tap_pos[: len(taps)]) & (high > low)
+            taps[known] = np.clip(np.rint(tap_pos[: len(taps)][known]), low[known], high[known]).astype(np.int64)
+        taps.flags.writeable = False
+        y = net.feed_admittance(taps)
+        size = np.abs(y[1])
+        total = np.bincount(net.feed_anchor, size, len(net.anchor))
+        found = file.feeds[key] = taps, Feed(net.feed_anchor, size / total[net.feed_anchor], y)
+    return found

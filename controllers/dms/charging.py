@@ -7,8 +7,11 @@ import numpy as np
 from controllers.dms.feeder_file import FeederFile
 from controllers.dms.set_points import Floats, Ints, Register
 
-EV_WEIGHT, LOAD_WEIGHT = 0.25, 0.6
-"""Share of the nameplate that is usually drawn: what splits a metered demand into charging and the rest."""
+EV_WEIGHT, LOAD_WEIGHT = 0.15, 0.8
+"""Share of the nameplate that is drawn in the evening peak: what splits a metered demand into charging and the rest.
+
+Of many vehicles few charge at once. Whoever believes in more of it orders caps that hold nobody back.
+"""
 KEPT_SHARE = 4.2 / 11.0
 """What a grid operator leaves to a charging point it holds back: 4.2 kW (EnWG section 14a), of 11 kW."""
 

@@ -95,12 +95,15 @@ class Relief:
     secure: bool
 
 
-def violations(topology: Topology, v: Complexes, limits: Limits) -> tuple[Bools, Bools]:
-    """Return which nodes [node] and branches [branch] are outside their limits."""
+def violations(
+    topology: Topology, v: Complexes, limits: Limits, loading: Floats | None = None
+) -> tuple[Bools, Bools]:
+    """Return which nodes [node] and branches [branch] are outside their limits; `loading` [%] where it is known."""
     size = np.abs(v)
     nodes = (size > limits.v_max_pu + SLACK_PU) | (size < limits.v_min_pu - SLACK_PU)
     nodes &= topology.at >= 0
-    return nodes, topology.loading(v) > limits.loading_max_percent + SLACK_PERCENT
+    loading = topology.loading(v) if loading is None else loading
+    return nodes, loading > limits.loading_max_percent + SLACK_PERCENT
 
 
 def unlimited(anchors: int) -> Supply:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
 
 from controllers.belief import FeederBelief
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
-from controllers.dms.quick_estimation import Gain
+from controllers.dms.quick_estimation import Feed, Gain
 from sims.core.message import Message
 
 PSEUDO_SHARE = 0.4
 """Assumed share of the nameplate load, and its standard deviation, where nothing was ever heard."""
 GAINS_KEPT = 8
 FRAME = ("node", "v_pu", "p_mw", "q_mvar", "der_mw", "der_avail_mw")
+VALUES, SENT = itemgetter(*FRAME), attrgetter("sent_ms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +59,11 @@ class Picture:
     gain: Gain
 
     @cached_property
+    def loading(self) -> Floats:
+        """Loading of the branches below the busbars [branch] [%]."""
+        return self.topology.loading(self.v)
+
+    @cached_property
     def v_sigma(self) -> Floats:
         """Standard deviation of the voltages of the free nodes since they were last heard of [pu]."""
         return self.gain.drift(self.topology)
@@ -85,6 +92,7 @@ class FeederFile:
     picture: Picture | None = None
     cycle: int = -1
     gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
+    feeds: dict[bytes, tuple[Ints, Feed]] = field(default_factory=dict)
 
     def remember(self, key: tuple[Any, ...], gain: Gain) -> Gain:
         """Keep a gain among the last few, and return it."""
@@ -116,9 +124,13 @@ def blank(belief: FeederBelief, net: Network) -> FeederFile:
 
 def keep(file: FeederFile, mail: Sequence[Message]) -> None:
     """Take substations' frames into a feeder's file; of several from one node the newest."""
-    mail = sorted(mail, key=lambda message: message.sent_ms)
+    mail = sorted(mail, key=SENT)
     sent_ms = np.array([message.sent_ms for message in mail], dtype=np.int64)
-    table = np.array([[message.values.get(name, 0.0) for name in FRAME] for message in mail], dtype=np.float64)
+    try:
+        rows = [VALUES(message.values) for message in mail]
+    except KeyError:  # what a frame does not tell is none
+        rows = [tuple(message.values.get(name, 0.0) for name in FRAME) for message in mail]
+    table = np.array(rows, dtype=np.float64)
     sound = np.isfinite(table).all(axis=1) & (table[:, 0] >= 0) & (table[:, 0] < len(file.v))
     node = np.where(sound, table[:, 0], 0).astype(np.int64)
     new = np.flatnonzero(sound & (sent_ms > file.node_ms[node]))

@@ -97,6 +97,11 @@ class Network:
         return [tables[int(trafo)] for trafo in self.feed_trafo]
 
     @cached_property
+    def tied(self) -> bool:
+        """Tell whether a line is normally open, so that load can be moved by switching."""
+        return bool(((self.grid.branch_kind == "line") & ~self.normal).any())
+
+    @cached_property
     def feed_initial(self) -> Ints:
         """Tap positions of the feeds as compiled, int array [feed]."""
         return np.array([tap.initial for tap in self._feed_taps], dtype=np.int64)
@@ -304,10 +309,16 @@ class Topology:
         into = float((v[self.rep[self.net.anchor]] * np.conj(i_a)).real.sum())
         return into + float(self.gathered(s)[self.free].real.sum())
 
+    def lift(self, v: Complexes, ds: Complexes) -> Complexes:
+        """Return the change of the busbars' voltage that injections `ds` [node] bring, taps at rest [anchor] [pu]."""
+        anchor = self.net.anchor
+        current = np.conj(ds[self.free] / v[self.free])
+        out: Complexes = self.net.z_feed * (self.w.T @ current + np.conj(ds[anchor] / v[anchor]))
+        return out
+
     def response(self, v: Complexes, ds: Complexes) -> Complexes:
         """Return the change of the free nodes' voltage that injections `ds` [node] bring, busbars moving [pu]."""
-        current = np.conj(ds[self.free] / v[self.free])
-        out: Complexes = self._solved(current) + self.w @ (self.net.z_feed * (self.w.T @ current))
+        out: Complexes = self._solved(np.conj(ds[self.free] / v[self.free])) + self.w @ self.lift(v, ds)
         return out
 
     def moves(self, v: Complexes, nodes: Ints, with_feed: bool = False) -> Complexes:

@@ -95,7 +95,9 @@ class Gain:
         self.common: Floats = np.zeros((len(self.r0), 0)) if common is None else common
         shared = H @ self.common
         wide = np.concatenate((H * np.sqrt(self.r0), shared), axis=1)
-        self._hold(_inverse(wide @ wide.T + np.diag(self.r)))
+        innovations = wide @ wide.T
+        innovations.flat[:: len(self.r) + 1] += self.r
+        self._hold(_inverse(innovations))
 
     def _hold(self, m_inv: Floats) -> None:
         self.m_inv = m_inv
@@ -160,8 +162,9 @@ def _inverse(matrix: Floats) -> Floats:
         triangle, info = dpotri(triangle, lower=1)
     if info:
         raise GridError(f"the innovations of {len(matrix)} measurements have no regular covariance")
-    lower = np.tril(triangle)
-    return np.asarray(lower + np.tril(triangle, -1).T, dtype=np.float64)
+    whole: Floats = np.add(triangle, triangle.T, order="C")  # above the diagonal of the triangle there are zeros
+    np.fill_diagonal(whole, np.diag(triangle))
+    return whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,7 +62,9 @@ class Reconfiguration:
         return len(self.opened) + len(self.closed)
 
 
-def reconfigure(loops: Loops, s: Complexes, v_min_pu: float = 0.0, most_states: int = MOST_STATES) -> Reconfiguration:
+def reconfigure(
+    loops: Loops, s: Complexes, v_min_pu: float = 0.0, most_states: int = MOST_STATES, exchanges: int | None = None
+) -> Reconfiguration:
     """Return the switching with the least overload, then the least voltage below `v_min_pu`, then the least losses.
 
     Parameters
@@ -75,6 +77,9 @@ def reconfigure(loops: Loops, s: Complexes, v_min_pu: float = 0.0, most_states: 
         Voltage that counts before losses.
     most_states : int
         Above that many radial states branch exchange takes the place of the complete search.
+    exchanges : int, optional
+        Look no further than so many exchanges of an open for a closed branch from the present state: what an
+        operator switches for an hour or two, rather than the best state there is.
 
     Raises
     ------
@@ -88,9 +93,12 @@ def reconfigure(loops: Loops, s: Complexes, v_min_pu: float = 0.0, most_states: 
     now = loops.solve(s)
     if not now.solved[0]:
         raise GridError(f"net {name}: the present state has no power flow solution; look at the loads")
-    chains = _chains(loops)
-    count = _count(loops, chains) if _choices(loops, chains) <= MOST_CHOICES else most_states + 1
-    if count <= most_states:
+    chains = [] if exchanges is not None else _chains(loops)
+    small = exchanges is None and _choices(loops, chains) <= MOST_CHOICES
+    count = _count(loops, chains) if small else most_states + 1
+    if exchanges is not None:
+        tried = _exchanged(loops, s, loops.ties, v_min_pu, exchanges)[None, :]
+    elif count <= most_states:
         tried = _ranked(loops, chains, now, SOLVED_EXACTLY)
     else:
         tried = np.stack([_exchanged(loops, s, start, v_min_pu) for start in (loops.ties, _least_current(loops, now))])
@@ -205,11 +213,11 @@ def _least_current(loops: Loops, now: States) -> Ints:
     return np.array(opened, dtype=np.int64)
 
 
-def _exchanged(loops: Loops, s: Complexes, start: Ints, v_min_pu: float) -> Ints:
-    """Return the state that no single exchange of an open for a closed branch betters."""
+def _exchanged(loops: Loops, s: Complexes, start: Ints, v_min_pu: float, rounds: int = ROUNDS) -> Ints:
+    """Return the state that no single exchange of an open for a closed branch betters, or so many rounds reach."""
     opened = np.array(start, dtype=np.int64)
     edges = np.flatnonzero(loops.switchable)
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         flow = loops.solve(s, opened[None, :]).current[0]
         # Loops of the present tree: one for each open edge.
         table = loops.loop @ np.linalg.inv(loops.loop[opened])

@@ -20,7 +20,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar")
+QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
+FULL_HZ = 0.2
+"""Deviation at which a device's droop has moved all of its rating; the most it can be ordered is its rating over it."""
 CHANGE, CHANGE_MW = 0.02, 0.005
 """Changes below this share of the rating, and below this power [MW or Mvar], are not worth a message."""
 
@@ -33,7 +35,7 @@ class Register:
     index, node, feeder, gateway : int array [device]
         System-wide number, node in its feeder, row of the feeder, row in `addresses`.
     kind : str array [device]
-    p_rated_mw, s_rated_mva, energy_mwh : array [device]
+    p_rated_mw, s_rated_mva, energy_mwh, vn_kv : array [device]
     reachable : bool array [device]
         Takes commands and stands behind a gateway.
     rows : tuple of int array
@@ -58,6 +60,7 @@ class Register:
         self.p_rated_mw: Floats = np.concatenate([zero, *(t.p_rated_mw for t in tables)])
         self.s_rated_mva: Floats = np.concatenate([zero, *(t.s_rated_mva for t in tables)])
         self.energy_mwh: Floats = np.concatenate([zero, *(t.energy_mwh for t in tables)])
+        self.vn_kv: Floats = np.concatenate([zero, *(f.grid.vn_kv[f.devices.node] for f in feeders)])
         steerable = np.concatenate([zero.astype(bool), *(t.controllable for t in tables)])
         # What is connected to the busbars themselves is spoken to through the primary substation.
         names = [f.gateways[n] or f.name for f in feeders for n in f.devices.node]
@@ -91,12 +94,18 @@ class SetPoints:
     site : Site
         Settings used: `ttl_s` (900).
     register : Register
+
+    Attributes
+    ----------
+    ttl_ms : dict of str to int
+        Life of an order by quantity.
     """
 
     def __init__(self, site: Site, register: Register) -> None:
         self._site, self.register = site, register
-        self.ttl_ms = int(1000 * float(site.settings.get("ttl_s", 900.0)))
+        self.ttl_ms = dict.fromkeys(QUANTITIES, int(1000 * float(site.settings.get("ttl_s", 900.0))))
         self._wishes: dict[str, dict[str, Floats]] = {q: {} for q in QUANTITIES}
+        self._totals: dict[str, Floats] = {}
         n = len(register)
         self._told = {q: np.full(n, np.nan) for q in QUANTITIES}
         self._sent_ms = {q: np.full(n, -1, dtype=np.int64) for q in QUANTITIES}
@@ -105,28 +114,47 @@ class SetPoints:
         """Note what `duty` wants of devices `rows`; nan takes its wish back."""
         store = self._wishes[quantity].setdefault(duty, np.full(len(self.register), np.nan))
         store[rows] = values
+        self._totals.pop(quantity, None)
 
     def wished(self, duty: str, quantity: str) -> Floats:
         """Return what `duty` wants of every device, nan where nothing."""
         store = self._wishes[quantity].get(duty)
         return np.full(len(self.register), np.nan) if store is None else store
 
+    def asked(self, duty: str, quantity: str, rows: Ints) -> tuple[Floats, Floats]:
+        """Return what `duty` wants of devices `rows`, and the outcome of all wishes; 0 where nothing."""
+        store, total = self._wishes[quantity].get(duty), self.total(quantity)[rows]
+        total = np.where(np.isnan(total), 0.0, total)
+        if store is None:
+            return np.zeros(len(rows)), total
+        mine = store[rows]
+        mine = np.where(np.isnan(mine), 0.0, mine)
+        return mine, total
+
     def total(self, quantity: str) -> Floats:
-        """Return the outcome of all wishes [device], nan where nobody wants anything."""
+        """Return the outcome of all wishes [device], nan where nobody wants anything; not to be written to."""
+        found = self._totals.get(quantity)
+        if found is None:
+            found = self._totals[quantity] = self._summed(quantity)
+        return found
+
+    def _summed(self, quantity: str) -> Floats:
         wishes = list(self._wishes[quantity].values())
         if not wishes:
             return np.full(len(self.register), np.nan)
         table = np.array(wishes)
-        idle = np.isnan(table).all(axis=0)
+        idle = np.isnan(table)
+        nobody = idle.all(axis=0)
         if quantity == "p_max_mw":
-            out = np.where(idle, np.nan, np.where(np.isnan(table), np.inf, table).min(axis=0))
-            return np.maximum(out, 0.0)
-        rated = self.register.s_rated_mva if quantity == "q_set_mvar" else self.register.p_rated_mw
-        return np.where(idle, np.nan, np.clip(np.nansum(table, axis=0), -rated, rated))
+            table[idle] = np.inf
+            return np.where(nobody, np.nan, np.maximum(table.min(axis=0), 0.0))
+        table[idle] = 0.0
+        rated = self._rated(quantity)
+        return np.where(nobody, np.nan, np.clip(table.sum(axis=0), -rated, rated))
 
     def in_force(self, quantity: str, now_ms: int) -> Floats:
         """Return what was told and has not expired [device], nan where the local law holds."""
-        alive = (self._sent_ms[quantity] >= 0) & (now_ms < self._sent_ms[quantity] + self.ttl_ms)
+        alive = (self._sent_ms[quantity] >= 0) & (now_ms < self._sent_ms[quantity] + self.ttl_ms[quantity])
         return np.where(alive, self._told[quantity], np.nan)
 
     def orders(self, duty: str, quantity: str, now_ms: int, again_ms: int) -> list[Message]:
@@ -137,16 +165,16 @@ class SetPoints:
         own law holds again at once.
         """
         register, want = self.register, self.total(quantity)
-        told = self.in_force(quantity, now_ms)
         mine = self._wishes[quantity].get(duty)
         if mine is None:
             return []
-        rated = register.s_rated_mva if quantity == "q_set_mvar" else register.p_rated_mw
+        told = self.in_force(quantity, now_ms)
+        rated, ttl_ms = self._rated(quantity), self.ttl_ms[quantity]
         known = np.isfinite(told)
-        left_ms = self._sent_ms[quantity] + self.ttl_ms - now_ms
+        left_ms = self._sent_ms[quantity] + ttl_ms - now_ms
         ending = known & (left_ms <= again_ms)
         if ending.any():  # renewing together what would end soon keeps the other minutes quiet
-            ending = known & (left_ms <= max(again_ms, self.ttl_ms * 2 // 3))
+            ending = known & (left_ms <= max(again_ms, ttl_ms * 2 // 3))
         # A small device may be told more coarsely, but never less exactly than a tenth of itself.
         dead = np.maximum(CHANGE * rated, np.minimum(CHANGE_MW, 0.1 * rated))
         # A cap at the rating says nothing; any other order replaces what the device's own law would do.
@@ -158,6 +186,12 @@ class SetPoints:
         value = np.where(release, np.inf, want)
         return self._messages(duty, quantity, (send | release) & register.reachable, value, now_ms)
 
+    def _rated(self, quantity: str) -> Floats:
+        """Return the most that each device can be ordered, either way."""
+        if quantity == "q_set_mvar":
+            return self.register.s_rated_mva
+        return self.register.p_rated_mw / FULL_HZ if quantity == "droop_mw_per_hz" else self.register.p_rated_mw
+
     def _messages(self, duty: str, quantity: str, which: Bools, value: Floats, now_ms: int) -> list[Message]:
         rows = np.flatnonzero(which)
         if not len(rows):
@@ -166,13 +200,13 @@ class SetPoints:
         self._sent_ms[quantity][rows] = now_ms
         rows = rows[np.argsort(self.register.gateway[rows], kind="stable")]
         gateway = self.register.gateway[rows]
-        cut = np.flatnonzero(np.diff(gateway)) + 1
-        out = []
-        for part in np.split(rows, cut):
-            content: dict[str, Any] = {"device": _fixed(self.register.index[part]), quantity: _fixed(value[part])}
-            out.append(command(self._site, self.register.addresses[self.register.gateway[part[0]]], duty,
-                               self.ttl_ms / 1000.0, **content))
-        return out
+        starts = [0, *(np.flatnonzero(np.diff(gateway)) + 1).tolist(), len(rows)]
+        device, value = _fixed(self.register.index[rows]), _fixed(value[rows])
+        site, addresses, ttl_s = self._site, self.register.addresses, self.ttl_ms[quantity] / 1000.0
+        return [
+            command(site, addresses[to], duty, ttl_s, **{"device": device[a:b], quantity: value[a:b]})
+            for to, a, b in zip(gateway[starts[:-1]].tolist(), starts[:-1], starts[1:], strict=True)
+        ]
 
 
 def shared_set_points(site: Site) -> SetPoints:

@@ -33,10 +33,15 @@ class StorageLedger:
         self._low, self._high = soc_min * register.energy_mwh, soc_max * register.energy_mwh
         self._at_ms = -1
 
+    @property
+    def at_ms(self) -> int:
+        """Until when the books are kept [ms]; -1 where nothing was booked yet."""
+        return self._at_ms
+
     def advance(self, now_ms: int, p_mw: Floats) -> None:
         """Book the time since the last call at powers `p_mw` [device], discharge positive, nan for none."""
         if self._at_ms >= 0 and now_ms > self._at_ms:
-            p = np.nan_to_num(p_mw)
+            p = np.where(np.isnan(p_mw), 0.0, p_mw)
             drain = np.where(p > 0, p / self._eta, p * self._eta)
             energy = self.energy_mwh - drain * (now_ms - self._at_ms) / MS_PER_H
             self.energy_mwh = np.clip(energy, 0.0, self._register.energy_mwh)

@@ -159,10 +159,7 @@ def best_q(
 
 def settled(topology: Topology, v: Complexes, s: Complexes, ds: Complexes) -> Complexes:
     """Return the voltages [node] with injections changed by `ds` [node] [pu], busbars moving, taps at rest."""
-    free = topology.free
-    current = np.conj(ds[free] / v[free])
-    lifted = v[topology.net.anchor] + topology.net.z_feed * (topology.w.T @ current)
-    return topology.flow(s + ds, lifted, v)
+    return topology.flow(s + ds, v[topology.net.anchor] + topology.lift(v, ds), v)
 
 
 def _confirmed(

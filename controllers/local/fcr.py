@@ -16,20 +16,24 @@ from sims.grid.curve import Curve
 class FcrSettings:
     """Linear between dead band and full activation [Hz]; at most as fast as full after `full_s` [s].
 
-    `lag_s` is the time constant of a first-order lag [s]; 0 leaves it, or the limit of speed, out.
-    `reserve_share` of rated power is offered while no droop is ordered from outside.
+    `lag_s` is the time constant of a first-order lag [s]; 0 leaves it, or the limit of speed, out. Full activation
+    after 30 s is the slowest that is allowed, and what is faster must not be held back (Regulation (EU) 2017/1485,
+    article 154(7)): a battery answers with its own lag.
+    `reserve_share` of rated power is offered while no droop is ordered from outside. `limited_droop` is the droop
+    [1] by which a device answers beyond `full_hz`, with all it has (VDE-AR-N 4105, 5.7.4.3); 0 for none.
     """
 
     f0_hz: float = 50.0
     deadband_hz: float = 0.01
     full_hz: float = 0.2
-    full_s: float = 30.0
-    lag_s: float = 0.0
+    full_s: float = 0.0
+    lag_s: float = 0.5
     reserve_share: float = 0.5
+    limited_droop: float = 0.0
 
 
-FCR = FcrSettings()
-V2G = FcrSettings(deadband_hz=0.02, full_s=0.0, lag_s=0.2, reserve_share=1.0)
+FCR = FcrSettings(limited_droop=0.02)
+V2G = FcrSettings(deadband_hz=0.02, lag_s=0.2, reserve_share=1.0)
 """dP = -(P_FCR/0.18)(abs(df) - 0.02) sign(df), saturated at 200 mHz."""
 
 
@@ -38,7 +42,8 @@ class Containment:
 
     Reserve is gated by what the terminal can give: an empty or full battery, or a cluster with nothing
     plugged in, offers nothing in that direction. An ordered droop K [MW/Hz] stands for the reserve
-    P_FCR = K (0.2 Hz - dead band); it replaces the device's own offer while it is valid.
+    P_FCR = K (0.2 Hz - dead band); it replaces the device's own offer while it is valid. Where frequency leaves
+    the range of the reserve, in a system that is in danger, what a device has beside it follows.
     """
 
     duty, acts_on, quantity = "contain_frequency", "frequency", "p_mw"
@@ -50,6 +55,7 @@ class Containment:
             name, (s.f0_hz - s.full_hz, s.f0_hz - s.deadband_hz, s.f0_hz + s.deadband_hz, s.f0_hz + s.full_hz),
             (1.0, 0.0, 0.0, -1.0),
         )
+        self._per_hz = 1.0 / (s.limited_droop * s.f0_hz) if s.limited_droop > 0 else 0.0
         self._shift = np.zeros(count)
 
     def promise(self, p_rated_mw: Array, droop_mw_per_hz: Array) -> Array:
@@ -62,28 +68,34 @@ class Containment:
         """Return the reserve on offer or ordered [MW], before headroom."""
         return self.promise(terminal.p_rated_mw, terminal.droop_mw_per_hz)
 
+    def _aim(self, terminal: Terminal) -> Array:
+        """Return the change of power that frequency asks for, within headroom [MW]."""
+        s, df = self.settings, terminal.f_hz - self.settings.f0_hz
+        aim = self.reserve(terminal) * self._curve(terminal.f_hz)
+        if self._per_hz and (np.abs(df) > s.full_hz).any():
+            aim = aim - terminal.p_rated_mw * self._per_hz * np.sign(df) * np.maximum(np.abs(df) - s.full_hz, 0.0)
+        return np.clip(aim, -terminal.p_dn_mw, terminal.p_up_mw)
+
     def curve(self, dt_s: float) -> Curve | None:
         """Return the droop in shares of the reserve."""
         return self._curve
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return power `dt_s` later, with lag and limit of speed [MW]."""
-        reserve = self.reserve(terminal)
-        aim = np.clip(reserve * self._curve(terminal.f_hz), -terminal.p_dn_mw, terminal.p_up_mw)
-        s = self.settings
+        aim, s = self._aim(terminal), self.settings
         goes = self._shift + (aim - self._shift) * -np.expm1(-dt_s / s.lag_s) if s.lag_s > 0 else aim
         if s.full_s > 0:
-            reach = reserve * (dt_s / s.full_s)
+            reach = self.reserve(terminal) * (dt_s / s.full_s)
             goes = np.clip(goes, self._shift - reach, self._shift + reach)
         self._shift = goes
         return terminal.p_mw + self._shift, terminal.q_mvar
 
     def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
-        """Return base and amplitude within headroom [MW]."""
+        """Return base and amplitude within headroom [MW]; what lies beyond the reserve is in the base."""
         share = self._curve(terminal.f_hz)
         swing = limited_swing(share, self.reserve(terminal), terminal)
-        self._shift = swing * share
-        return terminal.p_mw, swing
+        self._shift = self._aim(terminal)
+        return terminal.p_mw + (self._shift - swing * share), swing
 
     def get_state(self) -> dict[str, Any]:
         """Return the response on its way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba as nb
 import numpy as np
 
 from controllers.local.terminal import Array, Terminal
@@ -55,6 +56,8 @@ class ReactiveVoltage:
         self.name, self._ratio, self._of, self._tau_s, self._small = name, ratio, of, tau_s, small_mva
         self._curve = Curve(name, tuple(u for u, _ in points), tuple(y for _, y in points))
         self._last, self._base, self._swing = np.zeros(count), np.zeros(count), np.zeros(count)
+        self._points = tuple(np.array(column, dtype=np.float64) for column in zip(*points, strict=True))
+        self._largest: Array | None = None
 
     def largest(self, terminal: Terminal) -> Array:
         """Return the largest reactive power of each device [Mvar]."""
@@ -75,9 +78,10 @@ class ReactiveVoltage:
 
     def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return what lingers from the last step and the amplitude of what follows voltage [Mvar]."""
-        now = self._base + self._swing * self._curve(np.where(np.isnan(terminal.v_pu), 1.0, terminal.v_pu))
+        if self._largest is None:
+            self._largest = self.largest(terminal)
         weight = self._weight(dt_s) if dt_s > 0 else 1.0
-        self._base, self._swing = (1.0 - weight) * now, weight * self.largest(terminal)
+        linger(terminal.v_pu, *self._points, weight, self._largest, self._base, self._swing)
         return self._base, self._swing
 
     def _weight(self, dt_s: float) -> float:
@@ -90,3 +94,25 @@ class ReactiveVoltage:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self._last, self._base, self._swing = (np.array(state[k]) for k in ("last", "base", "swing"))
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def linger(v_pu: Any, x: Any, y: Any, weight: float, largest: Any, base: Any, swing: Any) -> None:
+    """Set, in place, what of base + swing c(U) lingers and the amplitude of what follows voltage from now on.
+
+    A terminal without voltage counts as at 1 pu; `x`, `y` are the points of the characteristic.
+    """
+    last = len(x) - 1
+    for k in range(len(v_pu)):
+        v = 1.0 if np.isnan(v_pu[k]) else v_pu[k]
+        if v <= x[0]:
+            share = y[0]
+        elif v >= x[last]:
+            share = y[last]
+        else:
+            j = 0
+            while j < last - 1 and v >= x[j + 1]:
+                j += 1
+            share = (y[j + 1] - y[j]) / (x[j + 1] - x[j]) * (v - x[j]) + y[j]
+        base[k] = (1.0 - weight) * (base[k] + swing[k] * share)
+        swing[k] = weight * largest[k]

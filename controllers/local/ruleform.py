@@ -109,14 +109,15 @@ FORMS: dict[str, Form] = {
     "containment": Form(
         {
             "deadband_hz": _not_negative, "full_hz": _positive, "full_s": _not_negative, "lag_s": _not_negative,
-            "reserve_share": _share,
+            "reserve_share": _share, "limited_droop": _not_negative,
         },
         rated_frequency=True,
     ),
     "trips": Form(
         {
             **dict.fromkeys(("under_v", "over_v", "under_f", "over_f"), _stages), "enter_v_pu": _band,
-            "enter_f_hz": _band, "delay_s": _not_negative, "ramp_s": _not_negative,
+            "enter_f_hz": _band, **dict.fromkeys(("delay_s", "ramp_s", "cease_s", "restore_s"), _not_negative),
+            "cease_v_pu": _band,
         },
         frequencies=("under_f", "over_f", "enter_f_hz"), stages=("under_f", "over_f"),
     ),

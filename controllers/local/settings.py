@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from controllers.local.compensator import StaticCompensator
 from controllers.local.inertia import SyntheticInertia
+from controllers.local.makers import makers
 from controllers.local.rules import Rules, read
 from controllers.local.terminal import Array
 from sims.core.errors import ScenarioError
@@ -101,7 +102,7 @@ def equip(
         Law name -> factory by number of devices, to set other numbers than the defaults.
     """
     found = read(rules) if isinstance(rules, str) else rules
-    makers = {**_COMPENSATORS, **found.makers(f0_hz), **(make or {})}
+    made = {**_COMPENSATORS, **makers(found, f0_hz), **(make or {})}
     out: list[tuple[Any, NDArray[np.int64]]] = []
     for row in active(architecture, stage):
         here = np.isin(kind, row.kinds)
@@ -114,6 +115,6 @@ def equip(
             continue
         if row.law == "inertia" and inertia_s > 0:
             out.append((SyntheticInertia(inertia_s * p_rated_mw[devices]), devices))
-        elif row.law in makers:
-            out.append((makers[row.law](len(devices)), devices))
+        elif row.law in made:
+            out.append((made[row.law](len(devices)), devices))
     return out

@@ -1,4 +1,4 @@
-"""Trips with timers and return to service after IEEE 1547-2018 (6.4.1, 6.5.1 and 4.10)."""
+"""Trips with timers, momentary cessation and return to service after IEEE 1547-2018 (6.4, 6.5.1 and 4.10)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class TripSettings:
 
     Defaults are those of abnormal operating performance category III, and of a system of 60 Hz. `delay_s` is how long
     voltage and frequency have to be inside `enter_v_pu` and `enter_f_hz`, `ramp_s` the time from nothing to rated
-    power thereafter.
+    power thereafter. Outside `cease_v_pu` a unit stops feeding within `cease_s` without tripping, and goes on
+    `restore_s` after voltage is back: the momentary cessation of category III (6.4.2.7.3); None leaves it out.
     """
 
     under_v: tuple[Stage, ...] = ((0.88, 21.0), (0.5, 2.0))
@@ -32,6 +33,9 @@ class TripSettings:
     enter_f_hz: tuple[float, float] = (59.5, 60.1)
     delay_s: float = 300.0
     ramp_s: float = 300.0
+    cease_v_pu: tuple[float, float] | None = None
+    cease_s: float = 0.083
+    restore_s: float = 0.4
 
 
 class Trips(Memoryless):
@@ -44,7 +48,7 @@ class Trips(Memoryless):
     Attributes
     ----------
     off : ndarray of bool, [device]
-        Not in service.
+        Feeds nothing: out of service, or ceasing for the moment.
     """
 
     duty, acts_on, quantity = "contain_frequency", "terminal", "p_mw"
@@ -57,7 +61,9 @@ class Trips(Memoryless):
         self._of_v = len(s.under_v), len(s.over_v)
         self._low_for, self._high_for = np.zeros((len(self._low_s), count)), np.zeros((len(self._high_s), count))
         self._good_s, self._ceiling = np.zeros(count), np.full(count, np.inf)
-        self.off: NDArray[np.bool_] = np.zeros(count, dtype=bool)
+        self._cease = s.cease_v_pu or (-np.inf, np.inf)
+        self._out_s, self._in_s = np.zeros(count), np.zeros(count)
+        self._tripped, self._ceased, self.off = (np.zeros(count, dtype=bool) for _ in range(3))
         self._at_rest = True
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
@@ -74,29 +80,42 @@ class Trips(Memoryless):
         trip = (low & _reached(self._low_for, self._low_s)).any(axis=0)
         trip |= (high & _reached(self._high_for, self._high_s)).any(axis=0)
         good = (v >= s.enter_v_pu[0]) & (v <= s.enter_v_pu[1]) & (f >= s.enter_f_hz[0]) & (f <= s.enter_f_hz[1])
-        self._good_s = np.where(good & self.off, self._good_s + dt_s, 0.0)
-        back = self.off & good & (self._good_s >= s.delay_s - 1e-9) & ~trip
+        self._good_s = np.where(good & self._tripped, self._good_s + dt_s, 0.0)
+        back = self._tripped & good & (self._good_s >= s.delay_s - 1e-9) & ~trip
         rises = np.where(back, np.clip(self._good_s - s.delay_s, 0.0, dt_s), dt_s)
-        ceiling = np.where(self.off, 0.0, self._ceiling) + (rises / s.ramp_s if s.ramp_s > 0 else np.inf)
-        self.off = (self.off & ~back) | trip
-        self._ceiling = np.where(self.off, 0.0, np.where(ceiling > 1.1, np.inf, ceiling))
-        moving = self._low_for.any() or self._high_for.any() or self.off.any()
+        ceiling = np.where(self._tripped, 0.0, self._ceiling) + (rises / s.ramp_s if s.ramp_s > 0 else np.inf)
+        self._tripped = (self._tripped & ~back) | trip
+        self._ceiling = np.where(self._tripped, 0.0, np.where(ceiling > 1.1, np.inf, ceiling))
+        self.off = self._tripped | self._ceasing(v, dt_s)
+        moving = self._low_for.any() or self._high_for.any() or self.off.any() or self._out_s.any()
         self._at_rest = not (moving or np.isfinite(self._ceiling).any())
         p = np.minimum(p, np.where(np.isfinite(self._ceiling), self._ceiling * terminal.p_rated_mw, np.inf))
         return np.where(self.off, 0.0, p), np.where(self.off, 0.0, q)
+
+    def _ceasing(self, v: Array, dt_s: float) -> NDArray[np.bool_]:
+        """Return who stops feeding for the moment, [device], `dt_s` later."""
+        s = self.settings
+        outside = (v < self._cease[0]) | (v > self._cease[1])
+        self._out_s = np.where(outside, self._out_s + dt_s, 0.0)
+        self._in_s = np.where(self._ceased & ~outside, self._in_s + dt_s, 0.0)
+        begins, ends = outside & (self._out_s >= s.cease_s - 1e-9), self._in_s >= s.restore_s - 1e-9
+        self._ceased = begins | (self._ceased & ~(ends & ~outside))
+        return self._ceased
 
     def _calm(self, v: Array, f: Array) -> bool:
         """Tell whether no threshold is crossed anywhere: the common case, worth a short cut."""
         a, b = self._of_v
         low, high = self._low_v, self._high_v
         return bool(
-            v.min() >= low[:a].max(initial=-np.inf) and v.max() <= high[:b].min(initial=np.inf)
+            v.min() >= low[:a].max(initial=self._cease[0]) and v.max() <= high[:b].min(initial=self._cease[1])
             and f.min() >= low[a:].max(initial=-np.inf) and f.max() <= high[b:].min(initial=np.inf)
         )
 
     def get_state(self) -> dict[str, Any]:
         """Return timers, who is off, and the ceilings of those that return."""
-        names = ("_low_for", "_high_for", "_good_s", "_ceiling", "off")
+        names = (
+            "_low_for", "_high_for", "_good_s", "_ceiling", "_out_s", "_in_s", "_tripped", "_ceased", "off",
+        )
         return {**{name: getattr(self, name).copy() for name in names}, "_at_rest": self._at_rest}
 
     def set_state(self, state: dict[str, Any]) -> None:

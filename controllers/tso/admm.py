@@ -70,8 +70,7 @@ class AdmmTso:
         Worth of the voltage against that of the reactive power that it takes, as the slope of
         Q = k_p (U_set - U); 0 has the voltage at any price (0).
     rho : float
-        Of the agreement; near the geometric mean of both sides' curvatures it takes the fewest rounds, so by
-        default the root of the own one.
+        Of the agreement; at the curvature of the own cost, the default, it takes the fewest rounds.
     """
 
     urgent = frozenset({"admm"})
@@ -140,13 +139,13 @@ class AdmmTso:
             side = TransmissionSide.with_droop(measured, u_set_pu, self.rise[name], k_pu)
         else:
             side = TransmissionSide(measured, u_set_pu, self.rise[name])
-        agreement = Agreement(start, self.rho or side.curvature**0.5, multiplier.copy())
+        agreement = Agreement(start, self.rho or side.curvature, multiplier.copy())
         talk = self.talks[name] = Talk(now_s, agreement, side, side.wish(agreement), float(measured[2] - u_set_pu))
         return self._letter(name, talk, multiplier=multiplier, rounds=self.rounds)
 
     def _letter(self, name: str, talk: Talk, **more: Any) -> Message:
         values = {"session": talk.session, "round": talk.agreement.rounds + 1, "x": talk.wish,
-                  "z": talk.agreement.z, "rho": talk.agreement.rho, **more}
+                  "answer": talk.agreement.answer, "rho": talk.agreement.rho, **more}
         return Message(self.site.name, name, "admm", values, size_bytes=40 + (9 + 2 * len(more)) * 8)
 
     def _answer(self, message: Message) -> list[Message]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from results.runfile import Floats, Run
 
 RESTORED_SHARE = 0.05
+SETTLED_S = 900.0
 NOTHING_MW = 1.0
 """A tie error that never reached this is no disturbance."""
 
@@ -46,19 +50,30 @@ def restoration_s(run: Run) -> float:
 
 
 def outside_share(run: Run) -> float:
-    """Return the share of the lasting change of generation that fell outside the disturbed cell [1].
+    """Return the share of what a cell has lost that other cells carry in the end [1].
 
-    From just before the disturbance to the end of the run, so that restoration counts and droop, which
-    answers everywhere and goes back, does not. Needs the cells' ``disturbed_cell`` and ``disturbance_s``.
+    Its tie error over the last quarter-hour, over the power of the disturbance: droop, which answers everywhere
+    and goes back as the cell restores itself, does not count. Needs the cells' ``disturbed_cell`` and
+    ``disturbance_s``, and ``disturbed_machine`` or ``disturbance_mw``; NaN without, and where the run ends within
+    a quarter-hour of the disturbance.
     """
-    about = run.group_attrs("cell") if run.has("cell", "p_gen_mw") else {}
-    if not {"disturbed_cell", "disturbance_s"} <= set(about):
+    error = tie_error_mw(run)
+    about = run.group_attrs("cell") if error is not None else {}
+    if error is None or not {"disturbed_cell", "disturbance_s"} <= set(about):
         return np.nan
-    labels = run.labels("cell")
-    before = int(np.searchsorted(run.seconds("cell"), about["disturbance_s"])) - 1
-    if before < 0 or str(about["disturbed_cell"]) not in labels:
+    labels, t_s, lost_mw = run.labels("cell"), run.seconds("cell"), _lost_mw(run, about)
+    last = t_s > t_s[-1] - SETTLED_S
+    if str(about["disturbed_cell"]) not in labels or t_s[last][0] < about["disturbance_s"] or not lost_mw:
         return np.nan
-    p_mw = run.values("cell", "p_gen_mw").astype(float)
-    change = np.abs(p_mw[-1] - p_mw[before])
-    own = change[labels.index(str(about["disturbed_cell"]))]
-    return float((change.sum() - own) / change.sum()) if change.sum() > 0 else np.nan
+    return float(abs(np.nanmean(error[last, labels.index(str(about["disturbed_cell"]))])) / lost_mw)
+
+
+def _lost_mw(run: Run, about: Mapping[str, Any]) -> float:
+    """Return the power of the disturbance [MW]; of a machine what it gave just before."""
+    if "disturbance_mw" in about:
+        return abs(float(about["disturbance_mw"]))
+    machine = str(about.get("disturbed_machine", ""))
+    if not run.has("gen", "p_mw") or machine not in run.labels("gen"):
+        return np.nan
+    before = int(np.searchsorted(run.seconds("gen"), about["disturbance_s"])) - 1
+    return float(run.values("gen", "p_mw")[before, run.labels("gen").index(machine)]) if before >= 0 else np.nan

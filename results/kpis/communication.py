@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from results.runfile import Floats, Run
@@ -9,6 +11,9 @@ from results.runfile import Floats, Run
 _ARRIVED = ("delivered", "duplicate", "replayed")
 _EXTRA = ("duplicate", "replayed")
 _OPEN = ("in flight", "in_flight")
+_MEASURED = ("primary", "secondary", "der", "interface", "tie")
+"""Topics of what meters report again and again."""
+_COMMAND = "command/"
 
 
 def messages(run: Run) -> float:
@@ -62,6 +67,51 @@ def mean_age_s(run: Run) -> float:
     age = run.values("estimate", "age_s").astype(float)
     weight = np.where(np.isnan(age), 0.0, run.spans_s("estimate")[:, None])
     return float((np.nan_to_num(age) * weight).sum() / weight.sum()) if weight.any() else np.nan
+
+
+def decision_ages(run: Run) -> tuple[Floats, Floats, Floats]:
+    """Return site, time [s] and age of information [s] of every decision that gave an order; NaN: nothing was known.
+
+    The age of a source is the time since the newest of its telegrams that has arrived was sent; that of a decision
+    is the mean over the sources its site has ever heard of. What a site measures where it stands is not counted.
+    A site is its number among the senders of the run.
+    """
+    senders, sender = run.numbered("messages", "sender")
+    receivers, receiver = run.numbered("messages", "receiver")
+    topics, topic = run.numbered("messages", "topic")
+    sent, arrived = (run.column("messages", name).astype(float) for name in ("sent_ms", "arrived_ms"))
+    orders = np.isin(topic, [k for k, name in enumerate(topics) if name.startswith(_COMMAND)])
+    decisions = np.unique(np.column_stack([sender[orders].astype(float), sent[orders]]), axis=0)
+    number = {name: k for k, name in enumerate(senders)}
+    to = np.array([number.get(name, -1) for name in receivers], np.int64)[receiver]
+    told = run.is_one_of("messages", "topic", *_MEASURED) & run.is_one_of("messages", "fate", "delivered")
+    told &= np.isin(to, decisions[:, 0].astype(np.int64)) & np.isfinite(arrived)
+    pair = to[told] * (len(senders) + 1) + sender[told]
+    order = np.lexsort((arrived[told], pair))
+    pair, came, made = pair[order], arrived[told][order], sent[told][order]
+    sums, sources = np.zeros(len(decisions)), np.zeros(len(decisions))
+    first = np.searchsorted(decisions[:, 0], np.arange(len(senders) + 1))
+    cuts = [0, *(np.flatnonzero(np.diff(pair)) + 1).tolist(), len(pair)]
+    for a, b in itertools.pairwise(cuts):
+        site = int(pair[a]) // (len(senders) + 1) if b > a else -1
+        if site < 0:
+            continue
+        when = slice(int(first[site]), int(first[site + 1]))
+        newest = np.searchsorted(came[a:b], decisions[when, 1], side="right") - 1
+        heard = newest >= 0
+        age = decisions[when, 1] - np.maximum.accumulate(made[a:b])[np.maximum(newest, 0)]
+        sums[when] += np.where(heard, age, 0.0)
+        sources[when] += heard
+    with np.errstate(invalid="ignore"):
+        return decisions[:, 0], decisions[:, 1] / 1000, sums / sources / 1000
+
+
+def decision_age_s(run: Run) -> float:
+    """Return the mean age of information at the decisions that gave orders [s] (see `decision_ages`)."""
+    if "messages" not in run.tables or not len(run.column("messages", "sent_ms")):
+        return np.nan
+    age = decision_ages(run)[2]
+    return float(np.nanmean(age)) if np.isfinite(age).any() else np.nan
 
 
 def worst_estimate_pu(run: Run) -> float:

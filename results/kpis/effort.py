@@ -30,16 +30,17 @@ def setpoint_effort(run: Run) -> float:
     """
     if "actions" not in run.tables:
         return np.nan
-    names = {c: run.texts("actions", c).astype(str) for c in ("actor", "asset", "quantity", "refused")}
-    moves = np.char.endswith(names["quantity"], "_mw") | np.char.endswith(names["quantity"], "_mvar")
-    kept = np.flatnonzero(moves & (names["refused"] == ""))
-    if not kept.size:
+    (_, actor), (assets, asset), (quantities, quantity) = (
+        run.numbered("actions", c) for c in ("actor", "asset", "quantity")
+    )
+    moves = np.array([q.endswith(("_mw", "_mvar")) for q in quantities], dtype=bool)
+    if not moves.any():
         return 0.0
-    keys = np.stack([names[c][kept] for c in ("actor", "asset", "quantity")])
-    group = np.unique(keys, axis=1, return_inverse=True)[1].ravel()
-    order = np.lexsort((np.arange(kept.size), run.column("actions", "t_ms")[kept], group))
-    value = run.column("actions", "value")[kept][order]
-    same = np.diff(group[order]) == 0
+    kept = np.flatnonzero(moves[quantity] & run.is_one_of("actions", "refused", ""))
+    group = ((actor * len(assets) + asset) * len(quantities) + quantity)[kept]
+    order = np.lexsort((run.column("actions", "t_ms")[kept], group))
+    group, value = group[order], run.column("actions", "value")[kept][order]
+    same = np.diff(group) == 0
     return float((np.diff(value)[same] ** 2).sum())
 
 

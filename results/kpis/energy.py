@@ -82,5 +82,5 @@ def worst_balance_mw(run: Run) -> float:
 
 def worst_residual_v_pu(run: Run) -> float:
     """Return the largest disagreement on a boundary voltage that was left after coupling [pu]."""
-    residual_pu = power(run, "system", "residual_v_pu")
+    residual_pu = power(run, "interface", "residual_v_pu")
     return np.nan if residual_pu is None else float(np.abs(residual_pu).max())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,16 +13,13 @@ def role_of(actor: str) -> str:
     return actor.rsplit(".", 1)[-1].rstrip("0123456789_-") or actor
 
 
-def roles(run: Run) -> NDArray[np.str_]:
-    """Return the role of the actor of every action."""
+def roles(run: Run) -> tuple[list[str], NDArray[np.int64]]:
+    """Return the roles that acted, sorted, and which of them the actor of every action has."""
     stated = run.notes("actions", "actor", "role")
-    codes = run.column("actions", "actor")
-    if (codes >= 0).all() and (codes < len(run.names("actions", "actor"))).all():
-        actors, inverse = np.array(run.names("actions", "actor"), dtype=str), codes
-    else:
-        actors, inverse = np.unique(run.texts("actions", "actor").astype(str), return_inverse=True)
-    named = np.array([stated.get(a) or role_of(str(a)) for a in actors], dtype=str)
-    return named[inverse] if actors.size else np.zeros(0, dtype=str)
+    actors, index = run.numbered("actions", "actor")
+    named = [stated.get(actor) or role_of(actor) for actor in actors]
+    found = sorted(set(named))
+    return found, np.array([found.index(role) for role in named], np.int64)[index]
 
 
 def _carried_out(run: Run) -> NDArray[np.bool_]:
@@ -44,7 +39,8 @@ def refused(run: Run) -> float:
 def _acts_by(run: Run, *wanted: str) -> float:
     if "actions" not in run.tables:
         return np.nan
-    return float((np.isin(roles(run), wanted) & _carried_out(run)).sum())
+    found, index = roles(run)
+    return float((np.isin(index, [k for k, role in enumerate(found) if role in wanted]) & _carried_out(run)).sum())
 
 
 def acts_by_dso(run: Run) -> float:
@@ -71,8 +67,10 @@ def by_role_and_duty(run: Run) -> dict[tuple[str, str], tuple[int, int]]:
     """Return (role, duty) -> (acts carried out, acts refused)."""
     if "actions" not in run.tables:
         return {}
-    done = _carried_out(run)
-    who = list(zip(roles(run).tolist(), map(str, run.texts("actions", "duty")), strict=True))
-    good = Counter(key for key, ok in zip(who, done, strict=True) if ok)
-    bad = Counter(key for key, ok in zip(who, done, strict=True) if not ok)
-    return {key: (good[key], bad[key]) for key in sorted(good | bad)}
+    (who, role), (duties, duty) = roles(run), run.numbered("actions", "duty")
+    done, pair = _carried_out(run), role * len(duties) + duty
+    good, bad = (np.bincount(pair[mine], minlength=len(who) * len(duties)) for mine in (done, ~done))
+    return {
+        (who[k // len(duties)], duties[k % len(duties)]): (int(good[k]), int(bad[k]))
+        for k in np.flatnonzero(good + bad).tolist()
+    }

@@ -113,6 +113,11 @@ class Disruptions:
             gap_ms, message = injected
             network.set_timer(now_ns + max(1, round(gap_ms * NS_PER_MS)), Timer("flood", code, message))
 
+    @property
+    def attacking(self) -> bool:
+        """Whether anybody stands on a link now."""
+        return any(link.attacks for _, link in self._stations)
+
     def touch(self, link: Link, message: Message, now_ns: int) -> tuple[list[tuple[int, Message]], bool]:
         """Return what the attackers on `link` make of `message`: (delay [ns], message), and if they lied."""
         passing = [(0, message)]

@@ -66,18 +66,22 @@ class Ledger:
         self.rows.append((sender, receiver, topic, sent_ns, arrived_ms, size_bytes, hops, fate))
 
     def settle_many(
-        self, fates: NDArray[np.int64], senders: NDArray[np.int64], receivers: NDArray[np.int64], topic: str,
-        sent_ns: NDArray[np.int64], arrived_ms: NDArray[np.float64], size_bytes: NDArray[np.int64],
-        hops: NDArray[np.int64],
+        self, fates: NDArray[np.int64], senders: NDArray[np.int64], receivers: NDArray[np.int64],
+        topics: str | Sequence[str], sent_ns: NDArray[np.int64], arrived_ms: NDArray[np.float64],
+        size_bytes: NDArray[np.int64], hops: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """Book many messages on one topic at once; in the log they follow the rows that are there."""
+        """Book many messages, on one topic or each on its own; in the log they follow the rows that are there."""
         for code, count in enumerate(np.bincount(fates, minlength=len(FATES)).tolist()):
             self.fates[code] += count
         if self.rows:
             self.blocks.append(self._columns(self.rows))
             self.rows = []
-        topics = np.full(len(fates), self.topic_code(topic))
-        columns = (senders, receivers, topics, sent_ns / 1e6, arrived_ms, size_bytes, hops, fates)
+        if isinstance(topics, str):
+            codes = np.full(len(fates), self.topic_code(topics))
+        else:
+            found = {topic: self.topic_code(topic) for topic in dict.fromkeys(topics)}
+            codes = np.array([found[topic] for topic in topics])
+        columns = (senders, receivers, codes, sent_ns / 1e6, arrived_ms, size_bytes, hops, fates)
         self.blocks.append({
             name: np.asarray(values).astype(kind) for (name, kind), values in zip(_COLUMNS, columns, strict=True)
         })  # fmt: skip

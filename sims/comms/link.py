@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,24 @@ import numpy as np
 
 from sims.comms.streams import Draws
 from sims.comms.technology import Technology
+from sims.comms.wires import (
+    BLOCK,
+    BYTES,
+    CONSTANT,
+    CUT,
+    FREE,
+    IN_ORDER,
+    LAST,
+    LEFT,
+    LIMIT,
+    LOSSY,
+    PACKETS,
+    RATE,
+    UNTIL_LOSS,
+    WAITING,
+    WAKING,
+    Wires,
+)
 from sims.core.errors import Problem
 
 if TYPE_CHECKING:
@@ -21,7 +38,8 @@ if TYPE_CHECKING:
 NS_PER_MS = 1_000_000
 BIT_NS = 8_000_000_000
 """Nanoseconds that one byte takes at 1 bit/s."""
-_BLOCK = 64
+LARGEST_BYTES = 1 << 30
+"""Size of the largest message: what takes longer than 64 bits of nanoseconds at 1 bit/s is none."""
 _PURPOSES = ("latency", "loss", "duplicate")
 _LATENCY, _LOSS, _DUPLICATE = range(3)
 _TYPICAL_BYTES = 100
@@ -76,47 +94,41 @@ class Link:
     """One direction of a link: a server of finite rate, strict priorities, then latency and loss.
 
     Packets are served without interruption, priority 0 first, first come first served within a priority.
-    While nothing waits, the one number `free_ns` (when the wire is free) is the whole queue.
+    While nothing waits, the one number FREE (when the wire is free) is the whole queue. What it remembers
+    stands in `row`, its line of the network's `Wires`; one that belongs to no network has a table of its own.
     """
 
     __slots__ = (
         "_blocks",
         "_draws",
         "attacks",
-        "bytes",
-        "constant_ns",
-        "cut_ns",
         "down",
         "dst",
-        "free_ns",
         "in_order",
         "index",
         "label",
-        "last_ns",
-        "latencies",
         "limit",
         "loss",
         "mu",
         "name",
         "p_duplicate",
-        "packets",
         "plain",
         "queue",
         "rate",
         "rest",
+        "row",
         "sigma",
         "src",
+        "stock",
         "topic",
         "until_duplicate",
-        "until_loss",
-        "waiting",
-        "waking",
         "weight_ns",
     )
 
     def __init__(
-        self, index: int, spec: LinkSpec, src: int, dst: int, ends: tuple[str, str], draws: Draws
-    ) -> None:
+        self, index: int, spec: LinkSpec, src: int, dst: int, ends: tuple[str, str], draws: Draws,
+        wires: Wires | None = None,
+    ) -> None:  # fmt: skip
         tech = spec.technology
         self.index, self.src, self.dst = index, src, dst
         self.label, self.topic = spec.label, spec.topic
@@ -129,21 +141,28 @@ class Link:
         self.plain = not (self.rest or self.in_order)
         self.sigma = tech.sigma
         self.mu = math.log(tech.median_ms * NS_PER_MS) if tech.median_ms > 0.0 else 0.0
-        self.constant_ns = round(tech.median_ms * NS_PER_MS)
         # what routing compares: the expected time of a typical frame; one ns more makes hops count
         self.weight_ns = round(tech.mean_ms * NS_PER_MS) + self.service_ns(_TYPICAL_BYTES) + 1
         self._draws = draws
         self._blocks = [0, 0, 0]
-        self.latencies = array("q")
-        self.until_loss = self.until_duplicate = 0
-        self.free_ns = self.last_ns = 0
-        self.cut_ns = -1
+        self.until_duplicate = 0
         self.down = 0
         self.queue: dict[int, deque[Packet]] = {}
-        self.waiting = 0
-        self.waking = False
         self.attacks: tuple[int, ...] = ()
-        self.packets = self.bytes = 0
+        at = index
+        if wires is None:
+            wires, at = Wires(1), 0
+        wires.rest[at] = self.rest
+        self.row = memoryview(wires.table[at])
+        self.stock = wires.stock[at]
+        row = self.row
+        row[RATE], row[LIMIT], row[LOSSY], row[IN_ORDER] = self.rate, self.limit, self.loss > 0.0, self.in_order
+        row[CONSTANT] = -1 if self.sigma else round(tech.median_ms * NS_PER_MS)
+
+    @property
+    def waiting(self) -> int:
+        """How many packets wait for the wire."""
+        return self.row[WAITING]
 
     def service_ns(self, size_bytes: int) -> int:
         """Return how long `size_bytes` occupy the wire [ns], rounded up."""
@@ -151,9 +170,10 @@ class Link:
 
     def restrain(self, at_ns: int, now_ns: int) -> int:
         """Close the channel after a packet that has just left, and return when it arrives in its order."""
-        self.free_ns += round((self.free_ns - now_ns) * self.rest) if self.rate else 0
+        row = self.row
+        row[FREE] += round((row[FREE] - now_ns) * self.rest) if self.rate else 0
         if self.in_order:
-            at_ns = self.last_ns = max(at_ns, self.last_ns)
+            at_ns = row[LAST] = max(at_ns, row[LAST])
         return at_ns
 
     def wait(self, packet: Packet) -> bool:
@@ -165,12 +185,12 @@ class Link:
         if len(queue) >= self.limit:
             return False
         queue.append(packet)
-        self.waiting += 1
+        self.row[WAITING] += 1
         return True
 
     def next_packet(self) -> Packet:
         """Take the first of the highest priority that waits."""
-        self.waiting -= 1
+        self.row[WAITING] -= 1
         return next(queue for queue in self.queue.values() if queue).popleft()
 
     def packets_waiting(self) -> list[Packet]:
@@ -180,26 +200,37 @@ class Link:
     def flush(self) -> list[Packet]:
         """Take all that waits, in the order of service."""
         out = self.packets_waiting()
-        self.queue, self.waiting = {}, 0
+        self.queue, self.row[WAITING] = {}, 0
         return out
 
     def latency_ns(self) -> int:
         """Draw one latency [ns]."""
+        row = self.row
         if not self.sigma:
-            return self.constant_ns
-        if not self.latencies:
-            drawn = self._rng(_LATENCY).lognormal(self.mu, self.sigma, _BLOCK)
-            self.latencies = array("q", np.rint(drawn).astype(np.int64).tobytes())
-        return self.latencies.pop()
+            return row[CONSTANT]
+        if not row[LEFT]:
+            self.draw()
+        left = row[LEFT] = row[LEFT] - 1
+        return int(self.stock.item(left))
 
     def loses(self) -> bool:
         """Tell whether the next packet is lost; the gaps between losses are drawn, not each packet."""
         if not self.loss:
             return False
-        if not self.until_loss:
-            self.until_loss = int(self._rng(_LOSS).geometric(self.loss))
-        self.until_loss -= 1
-        return self.until_loss == 0
+        row = self.row
+        if not row[UNTIL_LOSS]:
+            self.draw()
+        left = row[UNTIL_LOSS] = row[UNTIL_LOSS] - 1
+        return left == 0
+
+    def draw(self) -> None:
+        """Draw what the link has run out of: a block of latencies, the packets up to the next loss."""
+        row = self.row
+        if self.sigma and not row[LEFT]:
+            self.stock[:] = np.rint(self._rng(_LATENCY).lognormal(self.mu, self.sigma, BLOCK))
+            row[LEFT] = BLOCK
+        if self.loss and not row[UNTIL_LOSS]:
+            row[UNTIL_LOSS] = int(self._rng(_LOSS).geometric(self.loss))
 
     def duplicates(self) -> bool:
         """Tell whether the next packet arrives twice."""
@@ -217,30 +248,30 @@ class Link:
 
     def get_state(self) -> dict[str, Any] | None:
         """Return the link's memory as plain data, or None where nothing has ever happened."""
-        if not (self.packets or self.down or self.waiting or self.cut_ns >= 0):
+        row = self.row
+        if not (row[PACKETS] or self.down or row[WAITING] or row[CUT] >= 0):
             return None
         return {
-            "numbers": [
-                self.until_loss, self.until_duplicate, self.free_ns, self.last_ns, self.cut_ns, self.down,
-                int(self.waking), self.packets, self.bytes,
-            ],
-            "latencies": self.latencies.tolist(),
+            "numbers": [row[column] for column in _MEMORY], "until_duplicate": self.until_duplicate,
+            "down": self.down, "latencies": self.stock[: row[LEFT]].tolist(),
             "queue": [packet.row() for queue in self.queue.values() for packet in queue],
             "blocks": list(self._blocks),
         }  # fmt: skip
 
     def set_state(self, state: dict[str, Any] | None, waiting: Sequence[Packet] = ()) -> None:
         """Continue from what `get_state` returned, with the packets of its queue rebuilt."""
-        numbers = state["numbers"] if state else [0, 0, 0, 0, -1, 0, 0, 0, 0]
-        (
-            self.until_loss, self.until_duplicate, self.free_ns, self.last_ns, self.cut_ns, self.down,
-            waking, self.packets, self.bytes,
-        ) = numbers  # fmt: skip
-        self.waking = bool(waking)
-        self.queue, self.waiting = {}, 0
+        row = self.row
+        for column, number in zip(_MEMORY, state["numbers"] if state else _NEW, strict=True):
+            row[column] = number
+        self.until_duplicate, self.down = (state["until_duplicate"], state["down"]) if state else (0, 0)
+        self.queue, row[WAITING] = {}, len(waiting)
         for packet in waiting:
-            queue = self.queue.setdefault(packet.message.priority, deque())
-            queue.append(packet)
-            self.waiting += 1
-        self.latencies = array("q", state["latencies"] if state else ())
+            self.queue.setdefault(packet.message.priority, deque()).append(packet)
+        latencies = state["latencies"] if state else []
+        row[LEFT] = len(latencies)
+        self.stock[: len(latencies)] = latencies
         self._blocks = list(state["blocks"]) if state else [0, 0, 0]
+
+
+_MEMORY = (UNTIL_LOSS, FREE, LAST, CUT, WAKING, PACKETS, BYTES)
+_NEW = (0, 0, 0, -1, 0, 0, 0)

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 
 from sims.comms.arq import Arq, Ticket
 from sims.comms.attacks import Attack, attack_problems
-from sims.comms.link import Link, LinkSpec
+from sims.comms.express import Express
+from sims.comms.link import LARGEST_BYTES, Link, LinkSpec
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage, outage_problems
 from sims.comms.packet import Packet, Schedule, Timer
-from sims.comms.transit import Transit
+from sims.comms.wires import BYTES, PACKETS
 from sims.core.errors import Problem, ScenarioError, nearest
 from sims.core.message import Message
 
 
-class Network(Transit):
+class Network(Express):
     """Carries messages over links with latency, queues, loss, outages and attackers; time is integer ns.
 
     Parameters
@@ -54,6 +55,8 @@ class Network(Transit):
         _check([node.name for node in specs], links, outages, attacks, arq or {}, groups or {})
         self.seed = seed
         super().__init__(specs, links, seed, outages, attacks, arq or {}, topics)
+        self._sent_ns = 0
+        self._pairs: dict[tuple[str, str], int] = {}
         self.groups = {
             name: tuple(self.index[member] for member in members) for name, members in (groups or {}).items()
         }
@@ -61,21 +64,23 @@ class Network(Transit):
     @property
     def now_ns(self) -> int:
         """How far the network has been run [ns]."""
-        return int(self._env.now)
+        return max(int(self._env.now), self._sent_ns)
 
     @property
     def next_event_ns(self) -> int | None:
         """When something happens next inside [ns], or None."""
-        at = self._env.peek()
-        return None if at == math.inf else int(at)
+        self._run(self.now_ns)
+        at, inside = self._env.peek(), self._next_ns()
+        return inside if at == math.inf else int(at) if inside is None else min(int(at), inside)
 
     def earliest_ns(self, concerns: Callable[[str, str], bool]) -> int | None:
         """Return a time before which no message arrives for whose receiver and topic `concerns` holds [ns], or None.
 
         It is the next thing that happens to such a message, or to a queue or node that may hold one.
         """
-        first = None
-        for at, event in self._env.coming():
+        self._run(self.now_ns)
+        first = self._next_of_concern(concerns)
+        for at, event in self._env.coming() if self._parked or not self._aboard else ():
             if (first is None or at < first) and self._touches(event, concerns):
                 first = at
         return first
@@ -92,24 +97,51 @@ class Network(Transit):
         Raises
         ------
         ValueError
-            Unknown sender or receiver, no links between them at all, a negative size, or a time that
-            has passed.
+            Unknown sender or receiver, no links between them at all, a size below 0 or above 1 GiB, or a time
+            that has passed.
         """
-        now = self._env.now
-        if now_ns > now:
+        if now_ns < self._sent_ns or now_ns < self._env._now:
+            text = f"{now_ns} ns has passed, it is {self.now_ns} ns"
+            raise ValueError(f"{message.topic} from {message.sender}: {text}")
+        pair = -1 if receivers is not None else self._pair(message)
+        self._sent_ns = now_ns
+        if pair < 0:
+            ends = self.ends(message, receivers)
+            self._run(now_ns)
+            self._land()
+            self._send_many(message, self.index[message.sender], [dst for _, dst in ends], now_ns)
+        elif self._aboard:
+            self._post([message], [pair], [now_ns])
+        else:
             self._env.run_through(now_ns)
-        elif now_ns < now:
-            raise ValueError(f"{message.topic} from {message.sender}: {now_ns} ns has passed, it is {now} ns")
-        if receivers is None and message.size_bytes >= 0:
-            src, dst = self.index.get(message.sender, -1), self.index.get(message.receiver, -1)
-            if src * len(self.names) + dst in self._linked and src >= 0 and dst >= 0:
-                self._start(message, src, dst, now_ns)
-                return
-        pairs = self.ends(message, receivers)
-        if receivers is None and message.receiver in self.index:
-            self._start(message, *pairs[0], now_ns)
-        elif pairs:
-            self._send_many(message, pairs[0][0], [dst for _, dst in pairs], now_ns)
+            self._start(message, *divmod(pair, self._count), now_ns)
+
+    def send_all(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
+        """Put each of `messages` on its way at its time, in the order of time (see `send`)."""
+        find = self._pairs.get
+        pairs = [find((message.sender, message.receiver), -1) for message in messages]
+        if -1 in pairs:
+            pairs = [self._pair(message) for message in messages]
+        plain = self._aboard and -1 not in pairs and at_ns[0] >= self.now_ns
+        sizes = [message.size_bytes for message in messages]
+        if plain and min(sizes) >= 0 and max(sizes) <= LARGEST_BYTES:
+            self._post(messages, pairs, at_ns)
+            self._sent_ns = at_ns[-1]
+        else:
+            for message, at in zip(messages, at_ns, strict=True):
+                self.send(message, at)
+
+    def _pair(self, message: Message) -> int:
+        """Return source * nodes + destination of `message`, -1 where it is for a group; refuse what `send` refuses."""
+        names = (message.sender, message.receiver)
+        pair = self._pairs.get(names, -1)
+        if pair < 0 or not 0 <= message.size_bytes <= LARGEST_BYTES:
+            ends = self.ends(message, None)
+            if message.receiver in self.index:
+                pair = ends[0][0] * self._count + ends[0][1]
+                if not self._lines:
+                    self._pairs[names] = pair
+        return pair
 
     def ends(self, message: Message, receivers: Sequence[str] | None = None) -> list[tuple[int, int]]:
         """Return (source, destination) node numbers of `message`: one pair, or one per member of a group.
@@ -120,8 +152,8 @@ class Network(Transit):
             As `send`.
         """
         src = self._code(message.sender, "sender", message)
-        if message.size_bytes < 0:
-            text = f"size_bytes {message.size_bytes} is below 0"
+        if not 0 <= message.size_bytes <= LARGEST_BYTES:
+            text = f"size_bytes {message.size_bytes} is not within 0..{LARGEST_BYTES}"
             raise ValueError(f"{message.topic} from {message.sender}: {text}")
         dst = self.index.get(message.receiver)
         if receivers is None and dst is not None:
@@ -143,28 +175,32 @@ class Network(Transit):
 
     def advance(self, until_ns: int) -> list[Message]:
         """Run to `until_ns` (that instant included) and return what arrived, in order of arrival."""
-        self._env.run_through(until_ns)
+        self._run(until_ns)
         out, self._delivered = self._delivered, []
         return out
 
     def counts(self) -> dict[str, Any]:
         """Return the books: sent = delivered + dropped by cause + in flight (see `Ledger.counts`)."""
+        self._run(self.now_ns)
         return self.ledger.counts()
 
     def drain_log(self) -> dict[str, NDArray[Any]]:
         """Return and forget the fates since the last call, as columns (see `Ledger.drain`)."""
+        self._run(self.now_ns)
         return self.ledger.drain()
 
     def traffic(self) -> dict[str, NDArray[Any]]:
         """Return ``link`` (names of directions), ``packets`` and ``bytes`` carried so far."""
+        self._run(self.now_ns)
         return {
             "link": np.array([link.name for link in self.links]),
-            "packets": np.array([link.packets for link in self.links], dtype=np.int64),
-            "bytes": np.array([link.bytes for link in self.links], dtype=np.int64),
+            "packets": self._wires.table[:, PACKETS].copy(),
+            "bytes": self._wires.table[:, BYTES].copy(),
         }
 
     def availability(self, name: str, kind: str = "link") -> float:
         """Return the share of time so far that the link or node `name` was up."""
+        self._run(self.now_ns)
         return self.disruptions.availability(kind, name, self.now_ns)
 
     def way(self, src: int, dst: int, topic: str) -> tuple[Link, ...] | None:
@@ -196,6 +232,8 @@ class Network(Transit):
 
     def get_state(self) -> dict[str, Any]:
         """Return everything in flight, queued or kept, clocks, random states and books, as plain data."""
+        self._run(self.now_ns)
+        self._land()
         return {
             "now_ns": self.now_ns,
             "serial": self._serial,
@@ -214,6 +252,9 @@ class Network(Transit):
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue, to the bit, from what `get_state` of an equally built network returned."""
+        self._land()
+        self._posts = ([], [], [])
+        self._sent_ns = 0
         for link in self.links:
             kept = state["links"].get(link.index)
             waiting = [Packet.from_row(row, self.links) for row in kept["queue"]] if kept else []
@@ -235,6 +276,7 @@ class Network(Transit):
             else:
                 packet = Packet.from_row(row, self.links)
                 self._env.at(at, packet, self._on_enter if packet.held else self._on_arrive)
+        self._board()
 
     def _event_row(self, event: Packet | Timer) -> dict[str, Any]:
         if isinstance(event, Timer):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -105,10 +106,14 @@ class Timer:
         self.message = message
 
 
+Row = tuple[int, int, "Packet | Timer"]
+
+
 class Schedule(simpy.Environment):  # type: ignore[misc]
     """SimPy's event loop on integer nanoseconds, run through an instant and open to a snapshot."""
 
     _now: int
+    _eid: Iterator[int]
 
     def at(self, at_ns: int, event: Packet | Timer, callbacks: Callbacks) -> None:
         """Run `callbacks` on `event` at `at_ns`; equal times keep the order of scheduling.
@@ -129,6 +134,29 @@ class Schedule(simpy.Environment):  # type: ignore[misc]
             event.callbacks[0](event)
         if until_ns > self._now:
             self._now = until_ns
+
+    def first(self, until_ns: int) -> tuple[int, int]:
+        """Return time and number of the first event up to `until_ns`, or of what is after all of those."""
+        at, _, number, _ = self._queue[0] if self._queue else (until_ns + 1, 0, 0, None)
+        return (at, number) if at <= until_ns else (until_ns + 1, -1)
+
+    def stand_at(self, now_ns: int) -> None:
+        """Set the clock to an instant that another loop has come to."""
+        self._now = now_ns
+
+    def lift(self) -> list[Row]:
+        """Take all events off: (time, number, event), in no order."""
+        rows = [(at, number, event) for at, _, number, event in self._queue]
+        self._queue.clear()
+        return rows
+
+    def lay(self, rows: list[Row], number: int | None = None) -> int:
+        """Put events back with the numbers they had; return the number of the next, `number` where given."""
+        self._queue.extend((at, 1, given, event) for at, given, event in rows)
+        heapify(self._queue)
+        number = next(self._eid) if number is None else number
+        self._eid = count(number)
+        return number
 
     def coming(self) -> list[tuple[int, Packet | Timer]]:
         """Return what is still to come, in no order."""

@@ -13,15 +13,19 @@ from numpy.typing import NDArray
 
 from sims.comms import ledger as fate
 from sims.comms.ledger import Ledger
+from sims.comms.link import LARGEST_BYTES
 from sims.comms.network import Network
 from sims.comms.outages import RandomOutage
 from sims.comms.streams import stream
+from sims.comms.wires import CONSTANT
 from sims.core.errors import Problem, ScenarioError
 from sims.core.message import Message
 
 Ints = NDArray[np.int64]
 _Flight = tuple[int, int, Message, int, int, int, int]
 """(arrival [ns], number, message, source, destination, entered [ns], hops), in order of arrival."""
+_MANY = 32
+"""Arrivals beyond which they are booked as arrays."""
 
 
 class SampledNetwork:
@@ -47,13 +51,14 @@ class SampledNetwork:
         # one row more than links: the empty place behind a short way, which takes no time and loses nothing
         self._mu = np.array([*(link.mu for link in links), 0.0])
         self._sigma = np.array([*(link.sigma for link in links), 0.0])
-        self._has_latency = np.array([*(link.constant_ns > 0 for link in links), False])
+        self._has_latency = np.array([*(link.row[CONSTANT] != 0 for link in links), False])
         self._rate = np.array([*(link.rate for link in links), 0], dtype=np.int64)
         self._loss = np.array([*(link.loss for link in links), 0.0])
         outages = network.disruptions.outages
         up = {row.name: row.availability for row in outages if isinstance(row, RandomOutage)}
         self._down = np.array([*(1.0 - up.get(link.label, up.get(link.name, 1.0)) for link in links), 0.0])
         self._ways: dict[tuple[int, int, str], list[int]] = {}
+        self._known: dict[tuple[str, str, str], tuple[int, int, list[int]]] = {}
         self._tables: dict[tuple[bytes, str], tuple[Ints, Ints]] = {}
         self._width = 1
         self._now_ns = 0
@@ -83,26 +88,48 @@ class SampledNetwork:
         if now_ns < self._now_ns:
             text = f"{now_ns} ns has passed, it is {self._now_ns} ns"
             raise ValueError(f"{message.topic} from {message.sender}: {text}")
-        for src, dst in self._network.ends(message, receivers):
+        ends = self._network.ends(message, receivers)
+        for src, dst in ends:
             way = self._way(src, dst, message.topic)
             self.ledger.sent += 1
             self._waiting.append((message, src, dst, now_ns, way))
+        if receivers is None and message.receiver in self.index:
+            self._known[message.sender, message.receiver, message.topic] = (*ends[0], way)
+
+    def send_all(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
+        """Put each of `messages` on its way at its time."""
+        find, waiting = self._known.get, self._waiting
+        for message, at in zip(messages, at_ns, strict=True):
+            known = find((message.sender, message.receiver, message.topic))
+            if known is None or at < self._now_ns or not 0 <= message.size_bytes <= LARGEST_BYTES:
+                self.send(message, at)
+            else:
+                src, dst, way = known
+                waiting.append((message, src, dst, at, way))
+                self.ledger.sent += 1
 
     def advance(self, until_ns: int) -> list[Message]:
         """Run to `until_ns` and return what arrived, in order of arrival."""
         self._sample()
         self._now_ns = max(self._now_ns, until_ns)
         end = bisect_right(self._flying, until_ns, key=itemgetter(0))
-        out = []
-        for at_ns, _, message, src, dst, entered_ns, hops in self._flying[:end]:
-            arrived_ms = at_ns / 1e6
-            self._settle(fate.DELIVERED, message, src, dst, entered_ns, arrived_ms, hops)
-            out.append(
-                Message(
-                    message.sender, self.names[dst], message.topic, message.values, message.sent_ms,
-                    message.size_bytes, message.ttl_ms, message.priority, arrived_ms,
-                )
+        landed = self._flying[:end]
+        out = [
+            Message(
+                message.sender, self.names[dst], message.topic, message.values, message.sent_ms,
+                message.size_bytes, message.ttl_ms, message.priority, at_ns / 1e6,
+            )
+            for at_ns, _, message, _, dst, *_ in landed
+        ]  # fmt: skip
+        if end > _MANY:
+            at, _, _, src, dst, entered, hops = zip(*landed, strict=True)
+            self.ledger.settle_many(
+                np.full(end, fate.DELIVERED), np.array(src), np.array(dst), [m.topic for m in out],
+                np.array(entered), np.array(at) / 1e6, np.array([m.size_bytes for m in out]), np.array(hops),
             )  # fmt: skip
+        else:
+            for at_ns, _, message, source, target, entered_ns, links in landed:
+                self._settle(fate.DELIVERED, message, source, target, entered_ns, at_ns / 1e6, links)
         del self._flying[:end]
         return out
 
@@ -142,7 +169,7 @@ class SampledNetwork:
                 self._flying.append((arrives, self._number, message, src, dst, at, len(way)))
             else:
                 self._settle(code, message, src, dst, at, math.nan, len(way))
-        self._flying.sort(key=itemgetter(0, 1))
+        self._flying.sort(key=itemgetter(0))  # stable: at one instant in the order of sending
 
     def carry(
         self, src: Ints, dst: Ints, sent_ns: Ints, size_bytes: Ints, topic: str, ttl_ms: int = 0

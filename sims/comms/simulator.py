@@ -36,8 +36,8 @@ class Carrier(Protocol):
         """Return a time before which no message that `concerns` someone arrives [ns]; None: none is on its way."""
         ...
 
-    def send(self, message: Message, now_ns: int) -> None:
-        """Put `message` on its way."""
+    def send_all(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
+        """Put each of `messages` on its way at its time, in the order of time."""
         ...
 
     def advance(self, until_ns: int) -> list[Message]:
@@ -168,13 +168,10 @@ class CommsSimulator:
 
     def _send(self, outbox: list[Message], now_ms: int) -> None:
         """Enter each message at its `sent_ms`, which is now or, over a shifted connection, 1 ms ago."""
-        earliest = max(self.network.now_ns, (now_ms - 1) * _NS)
-        now_ns = now_ms * _NS
-        timed = [(min(max(message.sent_ms * _NS, earliest), now_ns), message) for message in outbox]
-        timed.sort(key=lambda pair: pair[0])
-        send = self.network.send
-        for at_ns, message in timed:
-            send(message, at_ns)
+        earliest, now_ns = max(self.network.now_ns, (now_ms - 1) * _NS), now_ms * _NS
+        times = [min(max(message.sent_ms * _NS, earliest), now_ns) for message in outbox]
+        order = sorted(range(len(times)), key=times.__getitem__)
+        self.network.send_all([outbox[k] for k in order], [times[k] for k in order])
 
     def _due(self, arrived: list[Message], now_ms: int) -> dict[str, Any]:
         """Sort into ports what has arrived by the last slot; hold the rest for the next."""

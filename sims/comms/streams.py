@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from hashlib import blake2b
+from struct import Struct
 
 import numpy as np
+
+_WORDS = Struct("<QQ")
 
 
 class Draws:
@@ -20,12 +23,14 @@ class Draws:
         self._bits = np.random.Philox(0)
         self._generator = np.random.Generator(self._bits)
         self._place = self._bits.state
+        self._key = self._place["state"]["key"] = np.zeros(2, dtype=np.uint64)
+        self._counter = self._place["state"]["counter"] = np.zeros(4, dtype=np.uint64)
 
     def block(self, name: str, purpose: str, number: int) -> np.random.Generator:
         """Return the generator, set to the start of a block; draw from it before asking for another."""
         digest = blake2b(f"{self._seed}\0{name}\0{purpose}".encode(), digest_size=16).digest()
-        self._place["state"]["key"] = np.frombuffer(digest, dtype="<u8")
-        self._place["state"]["counter"] = np.array([0, number, 0, 0], dtype=np.uint64)
+        self._key[0], self._key[1] = _WORDS.unpack(digest)
+        self._counter[1] = number
         self._bits.state = self._place
         return self._generator
 

@@ -70,42 +70,68 @@ class Rule:
     duplicate: float = 0.0
 
 
-def build_network(
-    rules: Sequence[Rule | Mapping[str, Any]], places: Sequence[Place | Mapping[str, Any]], *,
-    seed: int = 0, outages: Sequence[Outage | RandomOutage] = (), **options: Any,
-) -> Network:  # fmt: skip
-    """Return the network that `rules` make of `places`.
+@dataclass(frozen=True, slots=True)
+class Wired:
+    """What rules make of places: the links, and which of them fail by chance."""
 
-    `options` go to `Network` (attacks, arq, groups, topics). A rule's links are called ``child--parent``;
-    where a pair is linked already, the name gets ``/technology`` at its end.
+    links: tuple[LinkSpec, ...]
+    failures: tuple[RandomOutage, ...]
+
+
+def wire(
+    rules: Sequence[Rule | Mapping[str, Any]], places: Sequence[Place | Mapping[str, Any]],
+    single: Sequence[tuple[str, str, Rule]] = (),
+) -> Wired:  # fmt: skip
+    """Return the links that `rules` make of `places`, and beside them those of `single` (place, place, rule).
+
+    A link is called ``a--b``, a rule's ``child--parent``; where a pair is linked already, the name gets
+    ``/technology`` at its end.
 
     Raises
     ------
     ScenarioError
-        Unknown kinds, parents, neighbours and technologies, and places that no rule joins to their parent;
-        all at once.
+        Unknown kinds, parents, neighbours and technologies, all at once.
     """
     rows = [Rule(**rule) if isinstance(rule, Mapping) else rule for rule in rules]
     spots = [Place(**place) if isinstance(place, Mapping) else place for place in places]
-    found = _place_problems(spots) + _rule_problems(rows)
+    found = _place_problems(spots) + _rule_problems([*rows, *(rule for *_, rule in single)])
     if found:
         raise ScenarioError(found)
     by_name = {place.name: place for place in spots}
     links: list[LinkSpec] = []
-    failures = list(outages)
-    pairs: dict[tuple[str, str], str] = {}
-    for row in rows:
+    failures: list[RandomOutage] = []
+    pairs: set[frozenset[str]] = set()
+    ruled = ((a, b, row) for row in rows for a, b in _pairs(row, spots, by_name))
+    for a, b, row in (*ruled, *single):
         tech = technology(row.via, f"rule {row.kind} to {row.to}", **row.overrides)
-        for a, b in _pairs(row, spots, by_name):
-            name = f"{a}--{b}"
-            if (a, b) in pairs or (b, a) in pairs:
-                name = f"{name}/{row.via}"
-            pairs[a, b] = name
-            links.append(LinkSpec(a, b, tech, row.queue_packets, row.duplicate, name=name, topic=row.topic))
-            if row.mttr_min > 0.0 and 0.0 < tech.availability < 1.0:
-                failures.append(RandomOutage.of(name, tech.availability, row.mttr_min * 60_000.0))
+        name, pair = f"{a}--{b}", frozenset((a, b))
+        if pair in pairs:
+            name = f"{name}/{row.via}"
+        pairs.add(pair)
+        links.append(LinkSpec(a, b, tech, row.queue_packets, row.duplicate, name=name, topic=row.topic))
+        if row.mttr_min > 0.0 and 0.0 < tech.availability < 1.0:
+            failures.append(RandomOutage.of(name, tech.availability, row.mttr_min * 60_000.0))
+    return Wired(tuple(links), tuple(failures))
+
+
+def build_network(
+    rules: Sequence[Rule | Mapping[str, Any]], places: Sequence[Place | Mapping[str, Any]], *,
+    seed: int = 0, outages: Sequence[Outage | RandomOutage] = (),
+    single: Sequence[tuple[str, str, Rule]] = (), **options: Any,
+) -> Network:  # fmt: skip
+    """Return the network that `rules`, and links between `single` places, make of `places` (see `wire`).
+
+    `options` go to `Network` (attacks, arq, groups, topics).
+
+    Raises
+    ------
+    ScenarioError
+        As `wire`, and places that no rule joins to their parent.
+    """
+    spots = [Place(**place) if isinstance(place, Mapping) else place for place in places]
+    wired = wire(rules, spots, single)
     nodes = [Node(place.name, place.stores) for place in spots]
-    network = Network(nodes, links, seed=seed, outages=failures, **options)
+    network = Network(nodes, wired.links, seed=seed, outages=(*outages, *wired.failures), **options)
     network.require_routes((place.name, place.parent) for place in spots if place.parent is not None)
     return network
 

@@ -16,6 +16,7 @@ from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import ACK, DATA, FLOOD, REPLAY, Callbacks, Packet, Timer
 from sims.comms.routing import Routes
 from sims.comms.streams import Draws
+from sims.comms.wires import BYTES, CUT, FREE, PACKETS, UNTIL_LOSS, WAITING, WAKING, Wires
 from sims.core.message import Message
 
 Concerned = Callable[[str, str], bool]
@@ -36,10 +37,11 @@ class Transit(Delivery):
         self.index = {name: code for code, name in enumerate(self.names)}
         self.links: list[Link] = []
         draws = Draws(seed)
+        self._wires = Wires(sum(1 if spec.simplex else 2 for spec in links))
         for spec in links:
             for ends in [(spec.a, spec.b)] if spec.simplex else [(spec.a, spec.b), (spec.b, spec.a)]:
                 a, b = self.index[ends[0]], self.index[ends[1]]
-                self.links.append(Link(len(self.links), spec, a, b, ends, draws))
+                self.links.append(Link(len(self.links), spec, a, b, ends, draws, self._wires))
         self._out: list[list[Link]] = [[] for _ in nodes]
         for link in self.links:
             self._out[link.src].append(link)
@@ -112,7 +114,7 @@ class Transit(Delivery):
 
     def _arrive(self, packet: Packet) -> None:
         link = packet.link
-        if packet.entered_ns <= link.cut_ns:
+        if packet.entered_ns <= link.row[CUT]:
             self._drop(packet, fate.LINK_DOWN)
         else:
             packet.hops += 1
@@ -127,7 +129,7 @@ class Transit(Delivery):
             self._drop(packet, fate.EXPIRED)
         elif link.attacks:
             self._take(link, packet)
-        elif link.waiting or link.free_ns > self._env._now:
+        elif link.row[WAITING] or link.row[FREE] > self._env._now:
             self._wait(link, packet)
         else:
             self._transmit(link, packet)
@@ -152,7 +154,7 @@ class Transit(Delivery):
 
     def _enter(self, link: Link, packet: Packet) -> None:
         """Put `packet` on the wire, or in the queue before it."""
-        if link.free_ns > self._env.now or link.waiting:
+        if link.row[FREE] > self._env.now or link.row[WAITING]:
             self._wait(link, packet)
         else:
             self._transmit(link, packet)
@@ -160,24 +162,24 @@ class Transit(Delivery):
     def _wait(self, link: Link, packet: Packet) -> None:
         if not link.wait(packet):
             self._drop(packet, fate.QUEUE_FULL)
-        elif not link.waking:
-            link.waking = True
-            self._env.at(link.free_ns, Timer("wake", link.index), self._on_timer)
+        elif not link.row[WAKING]:
+            link.row[WAKING] = True
+            self._env.at(link.row[FREE], Timer("wake", link.index), self._on_timer)
 
     def _transmit(self, link: Link, packet: Packet) -> None:
         """Occupy the wire, draw latency and loss, and let the packet arrive."""
-        env = self._env
+        env, row = self._env, link.row
         at = now = packet.entered_ns = env._now
         packet.link = link
-        link.packets += 1
-        link.bytes += packet.size_bytes
+        row[PACKETS] += 1
+        row[BYTES] += packet.size_bytes
         if rate := link.rate:
-            at = link.free_ns = now + (packet.size_bytes * BIT_NS + rate - 1) // rate
-        at += link.latencies.pop() if link.latencies else link.latency_ns()
+            at = row[FREE] = now + (packet.size_bytes * BIT_NS + rate - 1) // rate
+        at += link.latency_ns()
         if not link.plain:
             at = link.restrain(at, now)
-        if link.until_loss > 1:
-            link.until_loss -= 1
+        if row[UNTIL_LOSS] > 1:
+            row[UNTIL_LOSS] -= 1
         elif link.loss and link.loses():
             self._drop(packet, fate.LOST)
             return
@@ -190,17 +192,17 @@ class Transit(Delivery):
 
     def _wake(self, link: Link) -> None:
         """Serve whoever is first, now that the wire is free."""
-        link.waking = False
-        now = self._env.now
-        while link.waiting and link.free_ns <= now:
+        row, now = link.row, self._env.now
+        row[WAKING] = False
+        while row[WAITING] and row[FREE] <= now:
             packet = link.next_packet()
             if packet.expires_ns and now > packet.expires_ns:
                 self._drop(packet, fate.EXPIRED)
             else:
                 self._transmit(link, packet)
-        if link.waiting:
-            link.waking = True
-            self._env.at(link.free_ns, Timer("wake", link.index), self._on_timer)
+        if row[WAITING]:
+            row[WAKING] = True
+            self._env.at(row[FREE], Timer("wake", link.index), self._on_timer)
 
     def _split(self, packet: Packet, node: int) -> None:
         """Send a multicast packet on, once over each link; what is left for one receiver is a plain packet."""
@@ -295,7 +297,7 @@ class Transit(Delivery):
         for link in links:
             link.down += 1
             if loses_in_flight:
-                link.cut_ns = int(self._env.now)
+                link.row[CUT] = int(self._env.now)
         if node >= 0:
             self._node_down[node] += 1
         self.routes.changed(links, node)

@@ -8,6 +8,7 @@ from typing import Any
 import mosaik_api_v3
 import numpy as np
 from mosaik_api_v3.types import CreateResult, InputData, Meta, OutputData, OutputRequest
+from numpy.typing import NDArray
 
 from sims.core.errors import GridseamError, ModelError
 from sims.core.ports import Model, frozen
@@ -20,6 +21,13 @@ delivers an event again at each step where it shares an entity with state."""
 class Bridge(mosaik_api_v3.Simulator):
     """One model as one mosaik simulator with whole arrays on its ports.
 
+    Attributes
+    ----------
+    wall_s, steps : float, int
+        What the model's steps have cost, and how many there were.
+    until_ms, ahead : int, set of int
+        Where the present leg of the run ends, and the steps asked for from there on, which mosaik forgets.
+
     Raises
     ------
     ModelError
@@ -30,8 +38,11 @@ class Bridge(mosaik_api_v3.Simulator):
         self.model = model
         self.wall_s = 0.0
         self.steps = 0
+        self.until_ms = 0
+        self.ahead: set[int] = set()
         self._now_ms = 0
         self._state: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
         self._events: dict[str, Any] = {}
         ports = model.ports
         models: dict[str, Any] = {
@@ -74,21 +85,42 @@ class Bridge(mosaik_api_v3.Simulator):
             self.wall_s += time.perf_counter() - started
             self.steps += 1
         self._now_ms = time_ms
-        self._events = {}
+        self._written, self._events = {}, {}
         for port, value in result.outputs.items():
             if port in self.model.ports.tells:
                 self._events[port] = value
             elif port in self.model.ports.writes:
-                self._state[port] = frozen(value) if isinstance(value, np.ndarray) else value
+                self._written[port] = self._sound(port, value, time_ms) if isinstance(value, np.ndarray) else value
             else:
                 raise ModelError(self.name, time_ms, f"wrote to '{port}', which is not one of its ports")
-        return int(result.next_ms)
+        self._state.update(self._written)
+        next_ms = int(result.next_ms)
+        if next_ms >= self.until_ms:
+            self.ahead.add(next_ms)
+        return next_ms
+
+    def _sound(self, port: str, value: NDArray[Any], time_ms: int) -> NDArray[Any]:
+        """Return a copy of what goes out at a state port, or refuse it: it must keep its shape and be finite."""
+        before = self._state.get(port)
+        if isinstance(before, np.ndarray) and before.shape != value.shape:
+            raise ModelError(
+                self.name, time_ms, f"wrote shape {value.shape} to '{port}', where it was {before.shape} before"
+            )
+        if port in self.model.ports.finite and not np.isfinite(value).all():
+            at = np.argwhere(~np.isfinite(value))[0].tolist()
+            raise ModelError(self.name, time_ms, f"wrote {value[tuple(at)]} to '{port}' at {at}")
+        return frozen(value)
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """What its state ports hold."""
+        return self._state
 
     def get_data(self, outputs: OutputRequest) -> OutputData:
-        """Give what was asked: state as it stands, events only where there are any."""
+        """Give what was asked as far as the last step wrote it; mosaik keeps older state for its readers."""
         data: dict[str, Any] = {}
         for eid, attrs in outputs.items():
-            held = self._state if eid == STATE else self._events
+            held = self._written if eid == STATE else self._events
             found = {attr: held[attr] for attr in dict.fromkeys(attrs) if attr in held}
             if found:
                 data[eid] = found

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from mosaik import World
-from mosaik.starters import PythonStarter
+from mosaik import World, scheduler
+from mosaik.exceptions import ConnectionClosedError, SimulationError
+from mosaik.exceptions import ScenarioError as MosaikScenarioError
+from mosaik.starters import CmdStarter, PythonStarter
+from mosaik.tiered_time import TieredTime
+from mosaik_api_v3.connection import RemoteException
 
 from sims.core.bridge import STATE, Bridge
 from sims.core.errors import ModelError
@@ -17,6 +22,11 @@ from sims.core.pace import quick_scheduling
 from sims.core.ports import Model
 
 _ABSENT = object()
+LOOK_S = 0.5
+"""How often the processes of other simulators are looked after."""
+START_S = 30.0
+"""How long a simulator in its own process may take to connect."""
+_RUNNER = "Runner for "
 
 
 class Harness:
@@ -29,12 +39,16 @@ class Harness:
         self._world = World(
             {},
             cache=False,
+            time_resolution=0.001,
             max_loop_iterations=max_loop_iterations,
             skip_greetings=True,
             configure_logging=False,
         )
         self.bridges: dict[str, Bridge] = {}
         self._entities: dict[str, dict[str, Any]] = {}
+        self._reached_ms, self._others = -1, False
+        self._pauses_ms: list[int] = []
+        self._at_pause: Callable[[int], object] = int
 
     def __enter__(self) -> Harness:
         self._world.__enter__()
@@ -42,12 +56,26 @@ class Harness:
 
     def __exit__(self, *exc: Any) -> None:
         loop = self._world.loop
-        pending = asyncio.all_tasks(loop) if not loop.is_closed() else set()
+        everybody = asyncio.all_tasks(loop) if not loop.is_closed() else set()
+        pending = {task for task in everybody if task.get_name().startswith(_RUNNER)}  # not those that hear processes
         for task in pending:
             task.cancel()
         if pending:
             loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        if self._others and exc[0] is not None:
+            self._end_processes()
+            with suppress(ConnectionError, asyncio.IncompleteReadError):  # nobody is left who could be told to stop
+                self._world.__exit__(*exc)
+            return
         self._world.__exit__(*exc)
+
+    def _end_processes(self) -> None:
+        """End the processes of a run that has failed: in the midst of a request they cannot be asked to."""
+        for proxy in self._world._async_world._proxies.values():
+            process = getattr(proxy, "_process", None)
+            if process:
+                process[0].kill()
+                process[0].wait()
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -70,9 +98,45 @@ class Harness:
         self.bridges[name] = holder[0]
         self._world.set_initial_event(name, 0)
 
+    def start(
+        self, name: str, command: str, model: str, labels: Sequence[str], settings: Mapping[str, Any],
+        params: Mapping[str, Any],
+    ) -> None:
+        """Start the simulator `name` in a process of its own, with one entity of `model` for each label.
+
+        `command` holds ``%(addr)s``. Its time is that of the run, 1 ms a step. A world with such a simulator does
+        not pause, because nothing can ask it for its state.
+
+        Raises
+        ------
+        ModelError
+            It does not start, or refuses what it is given.
+        """
+        try:
+            starter = CmdStarter(command, connect_timeout=START_S, posix=os.name != "nt")
+            factory = self._world.start(starter, sim_id=name, **settings)
+            made = getattr(factory, model).create(len(labels), **params)
+        except Exception as err:
+            raise ModelError(name, 0, f"does not start: {type(err).__name__}: {err}") from err
+        self._entities[name] = dict(zip(labels, made, strict=True))
+        self._others = True
+
     def _port(self, name: str, port: str) -> Any:
         entities = self._entities[name]
         return entities.get(f"port_{port}", entities[STATE])
+
+    def listen(self, name: str, label: str, attribute: str, dst: str, dst_port: str) -> None:
+        """Carry an attribute of an entity of a simulator in its own process to a port of one of ours.
+
+        Raises
+        ------
+        ModelError
+            The entity has no such attribute.
+        """
+        try:
+            self._world.connect_one(self._entities[name][label], self._port(dst, dst_port), attribute, dst_port)
+        except MosaikScenarioError as err:
+            raise ModelError(name, 0, f"{label} has no '{attribute}': {err}") from err
 
     def connect(
         self, src: str, src_port: str, dst: str, dst_port: str | None = None, *,
@@ -96,8 +160,15 @@ class Harness:
             time_shifted=1 if shifted else False, weak=weak, **extra,
         )
 
+    def pausing(self, pauses_ms: Iterable[int], at_pause: Callable[[int], object]) -> None:
+        """Let `run` pause at these instants: everybody waits until `at_pause` has returned.
+
+        All steps before are done then, none from there on is: the moment at which `get_state` may be asked.
+        """
+        self._pauses_ms, self._at_pause = sorted(pauses_ms), at_pause
+
     def run(self, until_ms: int) -> None:
-        """Run to `until_ms` (that step excluded).
+        """Run to `until_ms` (that step excluded), from 0 or from where `set_state` has put it.
 
         Raises
         ------
@@ -105,11 +176,104 @@ class Harness:
             A simulator failed, or stopped before the end without saying so.
         """
         with _rarely_collecting(), quick_scheduling():
-            self._world.run(until=until_ms, print_progress=False)
-        for sid, runner in self._world.compile(use_cache=True).items():
+            for pause_ms in [] if self._others else self._pauses_ms:
+                if self._reached_ms < pause_ms < until_ms:
+                    self._run_leg(pause_ms)
+                    self._rest()
+                    self._at_pause(pause_ms)
+            self._run_leg(until_ms)
+
+    def _rest(self) -> None:
+        """Let models drop what no state keeps, so that a run goes on alike with and without a restart."""
+        for bridge in self.bridges.values():
+            rest = getattr(bridge.model, "rest", None)
+            if rest is not None:
+                rest()
+
+    def _run_leg(self, end_ms: int) -> None:
+        """Run everybody to `end_ms`; mosaik forgets the steps asked for beyond, so they are asked for again."""
+        runners = self._runners()
+        for sid, bridge in self.bridges.items():
+            runner = runners[sid]
+            for t_ms in sorted(bridge.ahead):
+                runner.schedule_step(TieredTime(t_ms) + runner.from_world_time)
+            bridge.ahead, bridge.until_ms = set(), end_ms
+        world = self._world._async_world
+        world._init_progress_bars(end_ms, False)
+        try:
+            run = self._watched(world, end_ms) if self._others else scheduler.run(world, end_ms)
+            self._world.loop.run_until_complete(run)
+        except (ConnectionClosedError, SimulationError, RemoteException) as err:
+            raise self._named(err) from err
+        for sid, runner in runners.items():
             reached = runner.progress.time.time
-            if reached < until_ms:
-                raise ModelError(sid, reached, f"stopped before the end at {until_ms / 1000:.0f} s")
+            if reached < end_ms:
+                raise ModelError(sid, reached, f"stopped before the end at {end_ms / 1000:.0f} s")
+        self._reached_ms = end_ms
+
+    async def _watched(self, world: Any, end_ms: int) -> None:
+        """Run, and look now and then whether the processes of others are still there: mosaik would wait for ever."""
+        run = asyncio.ensure_future(scheduler.run(world, end_ms))
+        while not run.done():
+            await asyncio.wait({run}, timeout=LOOK_S)
+            for name, proxy in world._proxies.items():
+                process = getattr(proxy, "_process", None)
+                if not run.done() and process and (code := process[0].poll()) is not None:
+                    run.cancel()
+                    at_ms = self._runners()[name].progress.time.time
+                    raise ModelError(name, at_ms, f"its process has ended (code {code})")
+        await run
+
+    def _named(self, err: Exception) -> ModelError:
+        """Return what a simulator in its own process died of, with its name and time."""
+        name = next((n for n in self._entities if n not in self.bridges and n in str(err)), "a simulator")
+        runner = self._runners().get(name)
+        return ModelError(name, runner.progress.time.time if runner else 0, f"{type(err).__name__}: {err}")
+
+    def _runners(self) -> dict[str, Any]:
+        runners: dict[str, Any] = self._world.compile(use_cache=True)
+        return runners
+
+    def get_state(self) -> dict[str, Any]:
+        """Return all that a restart at the present pause needs: every model's state, and what is under way to it.
+
+        Raises
+        ------
+        ModelError
+            A model has no state that could be kept now.
+        """
+        return {
+            "reached_ms": self._reached_ms,
+            "models": {sid: bridge.model.get_state() for sid, bridge in self.bridges.items()},
+            "outputs": {sid: dict(bridge.outputs) for sid, bridge in self.bridges.items()},
+            "steps": {
+                sid: [[*(step.tiers for step in runner.next_steps)], sorted(self.bridges[sid].ahead)]
+                for sid, runner in self._runners().items()
+            },
+            "inputs": {sid: runner.persistent_inputs for sid, runner in self._runners().items()},
+            "under_way": {
+                sid: [row[:1] + row[2:] for row in sorted(runner.timed_input_buffer.input_queue, key=_order)]
+                for sid, runner in self._runners().items()
+            },
+        }  # fmt: skip
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `get_state` of an equally built world returned; before `run`."""
+        self._reached_ms = state["reached_ms"]
+        for sid, runner in self._runners().items():
+            bridge = self.bridges[sid]
+            bridge.model.set_state(state["models"][sid])
+            bridge.outputs.update(state["outputs"][sid])
+            scheduled, ahead = state["steps"][sid]
+            runner.next_steps = [TieredTime(*tiers) for tiers in scheduled]
+            bridge.ahead = set(ahead)
+            runner.persistent_inputs = state["inputs"][sid]
+            for t_ms, source, entity, port, value in state["under_way"][sid]:
+                runner.timed_input_buffer.add(t_ms, *source.split(".", 1), entity, port, value)
+
+
+def _order(row: tuple[Any, ...]) -> tuple[int, int]:
+    return row[0], row[1]
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Authorize = Callable[[str, str, str, int], str | None]
 """(actor, duty, asset, now_ms) -> None if the act is the actor's to do, else the rule that forbids it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(NamedTuple):
     """One act, or refused act, on the system, as it stands in ``/actions``.
 
     Parameters
@@ -37,5 +36,5 @@ class Action:
     asset: str
     quantity: str
     value: float
-    count: int = 1
+    count: int = 1  # type: ignore[assignment]  # a name of tuples, too: ours stands before it
     refused: str = ""

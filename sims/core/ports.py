@@ -18,13 +18,15 @@ class Ports:
     """Names of a model's ports.
 
     `reads` and `writes` carry state: the newest array, read-only, one per source. `hears` and `tells`
-    carry events: lists that are delivered once; an item on a `hears` port makes the model step.
+    carry events: lists that are delivered once; an item on a `hears` port makes the model step. What is written
+    to a port in `finite` is refused where it holds NaN or an infinite number.
     """
 
     reads: tuple[str, ...] = ()
     hears: tuple[str, ...] = ()
     writes: tuple[str, ...] = ()
     tells: tuple[str, ...] = ()
+    finite: tuple[str, ...] = ()
 
 
 @dataclass

@@ -1,11 +1,9 @@
-"""What devices measure: what the grids report of each, and frequency over a window with its slope."""
+"""What devices measure of frequency: its mean over a window, and its slope."""
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,11 +43,3 @@ class FrequencyMeter:
     def reset(self) -> None:
         """Forget the window, before frequency begins to move anew."""
         self._seen.clear()
-
-
-@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def spread(values: Any, index: Any, out: Any, or_zero: bool) -> None:
-    """Put `values` where `index` says in `out`; with `or_zero` what is no number becomes 0: there is no supply."""
-    for k in range(len(index)):
-        value = values[k]
-        out[index[k]] = 0.0 if or_zero and np.isnan(value) else value

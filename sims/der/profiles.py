@@ -143,6 +143,8 @@ class Profiles:
             lines = file.read_text(encoding="utf-8-sig").splitlines()
         except OSError as err:
             raise ScenarioError([Problem(str(path), "", f"cannot be read: {err.strerror}")]) from err
+        except UnicodeDecodeError:
+            raise ScenarioError([Problem(str(path), "", "is not UTF-8; save the file as UTF-8")]) from None
         names = _header(file, lines)
         zone = ZoneInfo(timezone) if timezone else None
         body = [(n, line) for n, line in enumerate(lines[1:], start=2) if line.strip()]

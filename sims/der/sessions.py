@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
+import io
 import itertools
 import zlib
 from dataclasses import dataclass
@@ -157,7 +158,12 @@ def read(path: str | Path, table: DeviceTable, *, start: dt.datetime, battery_kw
     place = {str(table.name[k]): n for n, k in enumerate(index)}
     problems: list[Problem] = []
     stays: dict[tuple[int, str], list[tuple[int, int, float, bool, int]]] = {}
-    with file.open(newline="", encoding="utf-8-sig") as opened:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as err:
+        what = "is not UTF-8; save the file as UTF-8" if isinstance(err, ValueError) else f"cannot be read: {err}"
+        raise ScenarioError([Problem(file.name, "", what)]) from err
+    with io.StringIO(text, newline="") as opened:
         rows = csv.DictReader(opened)
         missing = [c for c in _COLUMNS if c not in (rows.fieldnames or ())]
         if missing:

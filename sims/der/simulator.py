@@ -18,13 +18,13 @@ from sims.der.dispatch import Dispatch
 from sims.der.ev import EvFleet, EvSettings
 from sims.der.fleet import COMPENSATION, DeviceFleet, DeviceTable, picked
 from sims.der.heatpump import HeatPumps
-from sims.der.inverter import circle
 from sims.der.law import Laws, promised
 from sims.der.lawbook import SLOTS, LawBook
-from sims.der.meter import FrequencyMeter, spread
+from sims.der.meter import FrequencyMeter
 from sims.der.profiles import Profiles
 from sims.der.sessions import Behaviour, Sessions, drawn, zoned
 from sims.der.setpoints import SetPoints
+from sims.der.step_kernels import inside, spread, supplied
 from sims.der.storage import Storage, StorageSettings
 from sims.der.trading import traded
 
@@ -79,6 +79,7 @@ class DerSimulator:
         reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz", "commands"),
         hears=("fast",),
         writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "acts", "fast_mw"),
+        finite=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "fast_mw"),
     )
 
     def __init__(
@@ -114,7 +115,7 @@ class DerSimulator:
         count = len(table)
         self._inverters = picked(np.flatnonzero(~np.isin(table.kind, ("load", *COMPENSATION))))
         self.v_pu, self.f_hz = np.ones(count), np.full(count, self.settings.f0_hz)
-        self._v_known, self._lit = self.v_pu, np.ones(count, dtype=bool)
+        self._v_known, self._lit = np.ones(count), np.ones(count, dtype=bool)
         self.p_real_mw, self.q_real_mvar = np.zeros(count), np.zeros(count)
         self.out: dict[str, Array] = {name: np.zeros(count) for name in ("p", "q", *SLOTS.values())}
         self.laws = LawBook(
@@ -183,8 +184,7 @@ class DerSimulator:
                     counts = f"{np.shape(values)} values for {index.shape} devices"
                     raise ModelError("der", now_ms, f"{port} from '{source}' has {counts}")
                 spread(np.asarray(values, dtype=np.float64), index, whole, port != "v_pu")
-        self._lit = self.v_pu > _DARK_PU
-        self._v_known = np.where(self._lit, self.v_pu, 1.0)
+        supplied(self.v_pu, _DARK_PU, self._lit, self._v_known)
         for values in inputs.get("f_hz", {}).values():
             if values is not None:
                 self.f_hz[...] = np.asarray(values, dtype=np.float64)[self._cell]
@@ -225,15 +225,13 @@ class DerSimulator:
 
         With `q_first` the whole swing of Q(U) is kept free, whatever the voltage will ask of it.
         """
-        own = self._inverters
-        s, p_own, q_own, swing = self.table.s_rated_mva[own], p[own], q[own], swing_q[own]
-        if self.settings.q_first:
-            swing = np.minimum(swing, np.maximum(s - np.abs(q_own), 0.0))
-            p_own = circle(p_own, np.abs(q_own) + swing, s, q_first=True)[0]
-        else:
-            p_own, q_own = circle(p_own, q_own, s)
-            swing = np.minimum(swing, np.maximum(np.sqrt(s**2 - p_own**2) - np.abs(q_own), 0.0))
-        p[own], q[own], swing_q[own] = p_own, q_own, swing
+        own, s_mva = self._inverters, self.table.s_rated_mva
+        if isinstance(own, slice):
+            inside(p[own], q[own], swing_q[own], s_mva[own], self.settings.q_first)
+            return
+        columns = p[own], q[own], swing_q[own]
+        inside(*columns, s_mva[own], self.settings.q_first)
+        p[own], q[own], swing_q[own] = columns
 
     def respond_fast(self, f_hz: Array, dt_s: float) -> Array:
         """Return the change of active power by device while frequency moves [MW].

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sims.core.orders import Action
 from sims.der.fleet import DeviceTable
 from sims.der.law import Laws
+from sims.der.step_kernels import by_place
 
 
 class Trace:
@@ -31,18 +32,14 @@ class Trace:
     def note(self, law: int, moved: NDArray[np.float64], now_ms: int) -> list[Action]:
         """Return the acts of law number `law`, which moves its devices by `moved` (reductions negative)."""
         feeder, names = self._feeder[law], self._names
-        if not moved.any() and not self.active[law].any():
-            return []
-        size = np.abs(moved)
-        total = np.bincount(feeder, weights=size, minlength=len(names))
         was = self.active[law]
+        total, signed, count = np.zeros((3, len(names)))
+        by_place(feeder, moved, total, signed, count)
         now = np.where(was, total > 0.5 * self._threshold, total > self._threshold)
         changed = np.flatnonzero(now != was)
         self.active[law] = now
         if len(changed) == 0:
             return []
-        signed = np.bincount(feeder, weights=moved, minlength=len(names))
-        count = np.bincount(feeder, weights=size > 0, minlength=len(names))
         rule = self._laws[law].law
         return [
             Action(

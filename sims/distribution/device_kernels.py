@@ -37,6 +37,19 @@ def curve_value(x, slope, y, u):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
+def at_frequency(cx, cs, cy, f_hz, h, value, slope):  # type: ignore[no-untyped-def]
+    """Write every characteristic at `f_hz` and its slope over `h` to both sides; return whether any is new."""
+    new = False
+    for k in range(cy.shape[0]):
+        y = curve_value(cx[k], cs[k], cy[k], f_hz)
+        above, below = curve_value(cx[k], cs[k], cy[k], f_hz + h), curve_value(cx[k], cs[k], cy[k], f_hz - h)
+        s = (above - below) / (2.0 * h)
+        new |= not (y == value[k] and s == slope[k])
+        value[k], slope[k] = y, s
+    return new
+
+
+@njit(**_JIT)
 def at_devices(node, feeder, kind, source, curve_pu, curve_qu, p_f, q, pu, qu, avail, cx, cs, cy, vm, live, v_dev,  # type: ignore[no-untyped-def]
                p_real, q_real, p_node, q_node, avail_node, der_node, p_kind, avail_kind, dark):
     """Write what every device gives at the voltages `vm` [node], and its sums by node and by feeder and kind.

@@ -53,12 +53,12 @@ class Devices:
     step_hz = 1e-4
 
     def __init__(self, places: DeviceMap, feeders: Feeders, curves: Sequence[Curve]) -> None:
-        self.places, self._feeders, self._curves = places, feeders, tuple(curves)
+        self.places, self._feeders = places, feeders
         index = places.index
         whole = index.size and np.array_equal(index, np.arange(index[0], index[0] + index.size))
         self._pick: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
         self._set = CurveSet.of(curves)
-        n, k, d, w = int(feeders.node_start[-1]), len(self._curves), index.size, len(feeders.feeders)
+        n, k, d, w = int(feeders.node_start[-1]), len(curves), index.size, len(feeders.feeders)
         self._nodal = (*np.zeros((2, n)), *np.zeros((2, n, k)), np.zeros(n))
         self._p_f = np.zeros(d)
         self._source = np.isin(KINDS, GENERATION)
@@ -67,7 +67,7 @@ class Devices:
         self._of_feeder = summed(np.repeat(np.arange(w), np.diff(feeders.node_start)), self._customers, w)
         self._value = np.full(k, np.nan)
         self._slope = np.full(k, np.nan)
-        self._f_hz = float("nan")
+        self.f_hz = float("nan")
 
     def take(self, p: Floats, q: Floats, pu: Floats, qu: Floats, pf: Floats, avail: Floats) -> None:
         """Take power, amplitudes and what is available of all devices [MW, Mvar] for a new instant."""
@@ -78,25 +78,16 @@ class Devices:
 
     def follow(self, f_hz: float) -> float:
         """Hand the nodal sums at this frequency to the power flow; return its change since the last time [Hz]."""
-        change = f_hz - self._f_hz if np.isfinite(self._f_hz) else 0.0
-        self._f_hz = f_hz
-        value, slope = self._at_frequency(f_hz), self._slope_at(f_hz)
-        if np.array_equal(value, self._value) and np.array_equal(slope, self._slope):
+        change = f_hz - self.f_hz if np.isfinite(self.f_hz) else 0.0
+        self.f_hz = f_hz
+        m, c = self.places, self._set
+        if not kernels.at_frequency(c.x, c.slope, c.start, f_hz, self.step_hz, self._value, self._slope):
             return change
-        self._value, self._slope = value, slope
-        m = self.places
         kernels.to_nodes(
-            m.node, m.curve_pu, m.curve_qu, m.curve_pf, self._p, self._q, self._pu, self._qu, self._pf, value, slope,
-            self._p_f, *self._nodal)
+            m.node, m.curve_pu, m.curve_qu, m.curve_pf, self._p, self._q, self._pu, self._qu, self._pf, self._value,
+            self._slope, self._p_f, *self._nodal)
         self._feeders.inject(*self._nodal)
         return change
-
-    def _at_frequency(self, f_hz: float) -> Floats:
-        return np.array([np.interp(f_hz, curve.x, curve.y) for curve in self._curves], np.float64)
-
-    def _slope_at(self, f_hz: float) -> Floats:
-        h = self.step_hz
-        return (self._at_frequency(f_hz + h) - self._at_frequency(f_hz - h)) / (2 * h)
 
     def figures(self) -> dict[str, Any]:
         """Return what the solved voltages make of devices, nodes and feeders; the feeders' flows are worked out."""

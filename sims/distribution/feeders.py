@@ -145,10 +145,15 @@ class Feeders:
         if not self.converged.all():
             for f in np.flatnonzero(~self.converged).tolist():
                 self.converged[f] = self._solve_alone(f, complex(v[f]))
-        out = np.zeros((3, v_interface.size), np.complex128)
-        for row, values in zip(out, (forest.power_mva, forest.per_pu_mva, forest.per_hz_mva), strict=True):
-            np.add.at(row, self.interface, values)
-        return Drawn(*out)
+        return self._drawn(v_interface.size)
+
+    def foresee(self, v_interface: Complexes, dhz: float = 0.0) -> Drawn:
+        """Return about what each interface will give at these voltages, after one step of the solution."""
+        self.forest.foresee(v_interface[self.interface], dhz)
+        return self._drawn(v_interface.size)
+
+    def _drawn(self, interfaces: int) -> Drawn:
+        return Drawn(*(self.forest.root_mva @ (self.interface[:, None] == np.arange(interfaces))))
 
     def _solve_alone(self, f: int, v: complex) -> bool:
         """Solve one feeder by itself, first a little beside `v` for its response, then at it."""
@@ -175,6 +180,10 @@ class Feeders:
         forest.per_pu_mva[f] = (beside - forest.power_mva[f]) / ASIDE_PU
         forest.per_hz_mva[f] = -pf[forest.live[at]].sum()
         return found
+
+    def forget_alone(self) -> None:
+        """Drop the power flows of feeders that are solved by themselves, and with them where they would start."""
+        self._alone.clear()
 
     def collect(self) -> None:
         """Work out flows, loadings and losses of the last solution."""

@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 HIGH_VOLTAGE_KV = 60.0
+LOW_VOLTAGE_KV = 1.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,30 @@ class FeederPoints:
 
 
 @dataclass(frozen=True)
+class Bands:
+    """Report by exception: every `scan_ms` a station tells what has left these bands since it last told it."""
+
+    scan_ms: int
+    v_pu: float
+    power_mva: float
+
+
+@dataclass(frozen=True)
 class MeterPlan:
     """The meters of one DSO: where they stand and how often and how well they measure.
 
     Every `der_ms` (0: never) each feeder tells the subscribers `der_to` what all its DER give.
+
+    Parameters
+    ----------
+    smart_ms : int
+        Period of the meters in low-voltage grids; 0: as their secondary substation.
+    smart_class_percent : float, optional
+        Their accuracy class of power; `p_class_percent` if not given.
+    v_step_pu, power_step_mva : float
+        Readings are told in whole multiples of these; 0: as they are.
+    bands : Bands, optional
+        Stations that report between their telegrams what has changed.
     """
 
     dso: str
@@ -61,6 +82,16 @@ class MeterPlan:
     p_class_percent: float
     der_ms: int = 0
     der_to: tuple[str, ...] = ()
+    smart_ms: int = 0
+    smart_class_percent: float | None = None
+    v_step_pu: float = 0.0
+    power_step_mva: float = 0.0
+    bands: Bands | None = None
+
+    @property
+    def smart(self) -> bool:
+        """Whether meters in low-voltage grids have a period or class of their own."""
+        return self.smart_ms > 0 or self.smart_class_percent is not None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ what one place measures at one instant. Sizes follow IEC 60870-5-104: 27 bytes a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from sims.core.clock import next_tick
 from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
 from sims.distribution.meter_plan import FeederPoints, MeterPlan, TransmissionPlan
-from sims.distribution.stations import SECONDARY_VALUES, AreaStations, PrimaryStations, SecondaryStations
+from sims.distribution.stations import SECONDARY_VALUES, AreaStations, PrimaryStations, SecondaryStations, Told
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -46,10 +46,11 @@ class Metering:
         self._step_ms = step_ms
         self._rng = {
             (plan.dso, purpose): np.random.default_rng([seed, zlib.crc32(plan.dso.encode()), zlib.crc32(purpose)])
-            for plan in plans for purpose in (b"primary", b"secondary", b"own", b"der")
+            for plan in plans for purpose in (b"primary", b"secondary", b"smart", b"own", b"der")
         }
         self._primaries = {plan.dso: PrimaryStations(plan) for plan in plans}
         self._secondaries = {plan.dso: SecondaryStations(plan) for plan in plans}
+        self._smart = {plan.dso: SecondaryStations(plan, smart=True) for plan in plans if plan.smart}
         self._areas = {plan.dso: AreaStations(plan) for plan in plans}
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
@@ -59,11 +60,17 @@ class Metering:
         if now_ms % self._step_ms == 0 and "v_pu" in inputs:
             for dso, plan in self._plans.items():
                 state = {port: sources[dso] for port, sources in inputs.items() if dso in sources}
-                if now_ms % plan.primary_ms == 0:
-                    frames += self._primary(plan, state, now_ms)
+                scanned = plan.bands is not None and now_ms % plan.bands.scan_ms == 0
+                due = now_ms % plan.primary_ms == 0
+                if due or scanned:
+                    frames += self._primary(plan, state, now_ms, by_exception=not due)
+                if due:
                     own += self._own(plan, state, now_ms)
-                if now_ms % plan.secondary_ms == 0:
-                    frames += self._secondary(plan, state, now_ms)
+                for stations, purpose, period_ms in self._sets(plan):
+                    due = now_ms % period_ms == 0
+                    if due or scanned:
+                        noise = self._noise(plan, purpose, (3, int(plan.feeders.node_start[-1])))
+                        frames += _secondary(stations, state, noise, now_ms, by_exception=not due)
                 if plan.der_to and now_ms % plan.der_ms == 0:
                     frames += self._der(plan, state, now_ms)
             for fault in items(inputs, "faults"):
@@ -75,24 +82,24 @@ class Metering:
     def _noise(self, plan: MeterPlan, purpose: bytes, shape: tuple[int, ...]) -> Floats:
         return self._rng[plan.dso, purpose].standard_normal(shape) / 300
 
-    def _primary(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
+    def _sets(self, plan: MeterPlan) -> list[tuple[SecondaryStations, bytes, int]]:
+        """Return the secondary substations, and the meters below them that report for themselves."""
+        sets = [(self._secondaries[plan.dso], b"secondary", plan.secondary_ms)]
+        if plan.smart:
+            sets.append((self._smart[plan.dso], b"smart", plan.smart_ms or plan.secondary_ms))
+        return sets
+
+    def _primary(
+        self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int, *, by_exception: bool
+    ) -> list[Message]:
         """Return one frame per primary substation: busbar voltage, power, position of each transformer."""
         stations = self._primaries[plan.dso]
         noise = self._noise(plan, b"primary", (3, stations.transformers))
         size = [FRAME_BYTES + VALUE_BYTES * values for values in stations.values]
         return [
             Message(stations.name[k], to, "primary", values, now_ms, size[k])
-            for k, values in enumerate(stations.read(state, noise))
+            for k, values in stations.read(state, noise, by_exception=by_exception)
             for to in stations.to[k]
-        ]
-
-    def _secondary(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
-        """Return one frame per node with a secondary substation that reports."""
-        noise = self._noise(plan, b"secondary", (3, int(plan.feeders.node_start[-1])))
-        size = FRAME_BYTES + VALUE_BYTES * SECONDARY_VALUES
-        return [
-            Message(sender, to, "secondary", values, now_ms, size)
-            for sender, to, values in self._secondaries[plan.dso].read(state, noise)
         ]
 
     def _own(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
@@ -175,13 +182,33 @@ class Metering:
         return out
 
     def get_state(self) -> dict[str, Any]:
-        """Return the states of the noise streams."""
-        return {f"{dso}:{what.decode()}": rng.bit_generator.state for (dso, what), rng in self._rng.items()}
+        """Return the states of the noise streams, and what was told last where stations report by exception."""
+        noise = {f"{dso}:{what.decode()}": rng.bit_generator.state for (dso, what), rng in self._rng.items()}
+        return noise | {f"{name}:told": told.last.copy() for name, told in self._told()}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         for (dso, what), rng in self._rng.items():
             rng.bit_generator.state = state[f"{dso}:{what.decode()}"]
+        for name, told in self._told():
+            told.last[:] = state[f"{name}:told"]
+
+    def _told(self) -> Iterator[tuple[str, Told]]:
+        for what, sets in (("primary", self._primaries), ("secondary", self._secondaries), ("smart", self._smart)):
+            for dso, stations in sets.items():
+                if stations.told is not None:
+                    yield f"{dso}:{what}", stations.told
+
+
+def _secondary(
+    stations: SecondaryStations, state: Mapping[str, Any], noise: Floats, now_ms: int, *, by_exception: bool
+) -> list[Message]:
+    """Return one frame per node with a secondary substation that reports."""
+    size = FRAME_BYTES + VALUE_BYTES * SECONDARY_VALUES
+    return [
+        Message(sender, to, "secondary", values, now_ms, size)
+        for sender, to, values in stations.read(state, noise, by_exception=by_exception)
+    ]
 
 
 def _frame(sender: str, receiver: str, topic: str, values: Mapping[str, Any], now_ms: int) -> Message:

@@ -16,7 +16,9 @@ from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items, one
 from sims.distribution.devices import DeviceMap, Devices
 from sims.distribution.feeders import Drawn, Feeders
+from sims.distribution.upstream import Upstream
 from sims.grid.curve import Curve
+from sims.grid.exchange import Exchange, Offer
 from sims.grid.taps import Avr
 
 Floats = NDArray[np.float64]
@@ -25,6 +27,10 @@ Ints = NDArray[np.int64]
 
 MOST_SETTLING = 4
 """Rounds in which tap changers find their positions at the start; each moves by as many steps as it takes."""
+GUESSES = 2
+"""How often the opening of an instant may correct its voltages by its own power."""
+SETTLING_OFFERS = 2
+"""Offers of the first instant at which they do so; from then on they stand still, so that the boundary can agree."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,11 @@ class LineFault:
 class DistributionSimulator:
     """All feeders of one DSO.
 
-    On `boundary` it hears the interfaces' complex voltages and the frequency, solves, and tells `exchange`:
-    the power each interface draws [MVA], and how that follows its voltage [MVA/pu] and the frequency
-    [MVA/Hz]. This may repeat within one instant; taps, switches and base injections stand still meanwhile.
-    Where it may have been the last time, it also writes down what the instant came to.
+    At each grid step it solves at the voltages and the frequency of the last one and tells `exchange`: what each
+    interface draws, and how that follows its voltage and the frequency. On `boundary` it hears what the
+    transmission grid makes of it (`Offer`), solves at those voltages and writes down what the instant came to; if
+    the interfaces draw something else than was expected there it tells `exchange` again. Taps, switches and base
+    injections stand still meanwhile. In the first instant it has no voltages and waits for an offer.
     """
 
     ports = Ports(
@@ -54,7 +61,7 @@ class DistributionSimulator:
             "v_set_pu", "v_dev_pu", "p_real_mw", "q_real_mvar", "der_avail_mw", "der_mw", "feeder", "bus", "line",
             "trafo", "acts", "faults",
         ),
-        tells=("exchange",),
+        tells=("exchange",), finite=("p_real_mw", "q_real_mvar", "flow_p_mw", "flow_q_mvar"),
     )
 
     def __init__(
@@ -66,8 +73,9 @@ class DistributionSimulator:
         self._avr, self._busbar = avr, busbar
         self._faults = sorted(faults, key=lambda f: f.at_ms)
         self._authorize, self._step_ms = authorize, step_ms
-        self._now_ms = -1
-        self._solved_ms = -1
+        self._now_ms = self._solved_ms = -1
+        self._offers = 0
+        self._upstream = Upstream()
         kinds = np.concatenate([f.grid.branch_kind for f in feeders.feeders])
         self._lines, self._trafos = np.flatnonzero(kinds == "line"), np.flatnonzero(kinds == "trafo")
         regulated = [
@@ -79,26 +87,54 @@ class DistributionSimulator:
         feeders.set_taps(avr.pos)
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
-        """On a boundary voltage prepare the instant once, solve, answer."""
-        boundary = items(inputs, "boundary")
-        if not boundary:
-            return Step(next_tick(now_ms, self._step_ms))
+        """Prepare the instant once and tell what is drawn; on an offer solve with it, and tell what is different."""
+        offers = items(inputs, "boundary")
+        following = next_tick(now_ms, self._step_ms)
+        if not offers and (not self._upstream.known or now_ms % self._step_ms):
+            return Step(following)
         told: dict[str, Any] = {}
         if now_ms != self._now_ms:
             told = self._prepare(now_ms, inputs)
             self._now_ms = now_ms
-        v_interface, f_hz, last = boundary[-1][self.name]
-        drawn = self.feeders.solve(v_interface, self.devices.follow(f_hz))
-        if self._solved_ms < 0:
-            drawn = self._settle_taps(v_interface, drawn)
+        if not offers:
+            return Step(following, told | self._open(now_ms))
+        offer: Offer = offers[-1][self.name]
+        self._upstream.hear(offer, now_ms)
+        drawn = self._drawn(now_ms, offer.v_pu, offer.f_hz)
+        missed = np.abs(drawn.s_mva - offer.drawn_mva)
+        self._solved_ms = now_ms
+        told |= self._results(missed, (np.abs(offer.by_p) + np.abs(offer.by_q)) @ missed)
+        if missed.sum() > offer.within_mva:
+            told |= self._exchange(drawn, offer.v_pu, offer.f_hz)
+        return Step(following, told)
+
+    def _open(self, now_ms: int) -> dict[str, Any]:
+        """Solve at the voltages that the grid above is likely to come to, and tell what is drawn there."""
+        above = self._upstream
+        v_pu, f_hz = above.begin()
+        drawn = self.feeders.foresee(v_pu, self.devices.follow(f_hz))
+        for _ in range(GUESSES):
+            better = above.answer(v_pu, drawn)
+            if np.abs(better - v_pu).max() < above.near_pu:
+                break
+            v_pu = better
+            drawn = self._drawn(now_ms, v_pu, f_hz)
+        return self._exchange(drawn, v_pu, f_hz)
+
+    def _drawn(self, now_ms: int, v_pu: Complexes, f_hz: float) -> Drawn:
+        """Solve all feeders at these voltages and this frequency."""
+        drawn = self.feeders.solve(v_pu, self.devices.follow(f_hz))
+        if self._offers < SETTLING_OFFERS and self._solved_ms in (-1, now_ms):
+            self._offers += 1
+            drawn = self._settle_taps(v_pu, drawn)
         if not np.isfinite(drawn.s_mva).all():
             where = ", ".join(self.feeders.feeders[f].name for f in np.flatnonzero(~self.feeders.converged))
             raise ModelError(self.name, now_ms, f"power flow of {where} has no solution")
-        told["exchange"] = [(self.name, drawn.s_mva, drawn.per_pu, drawn.per_hz)]
-        if last:
-            self._solved_ms = now_ms
-            told |= self._results()
-        return Step(next_tick(now_ms, self._step_ms), told)
+        return drawn
+
+    def _exchange(self, drawn: Drawn, v_pu: Complexes, f_hz: float) -> dict[str, Any]:
+        """Return what the transmission grid is told."""
+        return {"exchange": [Exchange(self.name, drawn.s_mva, drawn.per_pu, drawn.per_hz, np.abs(v_pu), f_hz)]}
 
     def _settle_taps(self, v_interface: Complexes, drawn: Drawn) -> Drawn:
         """Let the tap changers stand at the first instant where the hours before would have brought them."""
@@ -179,9 +215,10 @@ class DistributionSimulator:
             for name, i in zip(names, moved, strict=True)
         ]
 
-    def _results(self) -> dict[str, Any]:
+    def _results(self, residual_mva: Floats, residual_pu: Floats) -> dict[str, Any]:
         """Return what the instant came to, devices and feeders included."""
         feeders, figures = self.feeders, self.devices.figures()
+        figures["feeder"] |= {"residual_s_mva": residual_mva, "residual_v_pu": residual_pu}
         return figures | {
             "flow_p_mw": feeders.flow_mva.real, "flow_q_mvar": feeders.flow_mva.imag,
             "loading_percent": feeders.loading_percent,
@@ -197,11 +234,16 @@ class DistributionSimulator:
         out[self._regulated] = self._avr.pos
         return out
 
+    def rest(self) -> None:
+        """Let feeders that are solved by themselves start anew, as they do after a restart."""
+        self.feeders.forget_alone()
+
     def get_state(self) -> dict[str, Any]:
-        """Return taps, switches and the last voltages."""
+        """Return taps, switches, the last voltages and the frequency they were found at."""
         return {
             "avr": self._avr.get_state(), "switches": [s.get_state() for s in self.feeders.states],
-            "v": self.feeders.v.copy(), "solved_ms": self._solved_ms,
+            "forest": self.feeders.forest.get_state(), "solved_ms": self._solved_ms, "f_hz": self.devices.f_hz,
+            "offers": self._offers, "upstream": self._upstream.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -211,5 +253,8 @@ class DistributionSimulator:
             switch.set_state(kept)
         for f in range(len(self.feeders.feeders)):
             self.feeders.switch(f)
-        self._solved_ms = state["solved_ms"]
-        self.feeders.v[:] = state["v"]
+        self.feeders.set_taps(self._avr.pos)
+        self.feeders.forest.set_state(state["forest"])
+        self._solved_ms, self.devices.f_hz = state["solved_ms"], state["f_hz"]
+        self._offers = state["offers"]
+        self._upstream.set_state(state["upstream"])

@@ -9,10 +9,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sims.distribution.meter_plan import MeterPlan, head_lines
+from sims.distribution.meter_plan import LOW_VOLTAGE_KV, Bands, MeterPlan, head_lines
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+class Told:
+    """What stations told last: voltage, active and reactive power, and what else counts, [quantity, point]."""
+
+    def __init__(self, bands: Bands, points: int, quantities: int = 3) -> None:
+        band = [bands.v_pu, bands.power_mva, bands.power_mva, 0.0][:quantities]
+        self._band = np.array(band)[:, None]
+        self.last = np.full((quantities, points), np.nan)
+
+    def moved(self, measured: Floats) -> NDArray[np.bool_]:
+        """Return which points have left their band, or were never told."""
+        near: NDArray[np.bool_] = (np.abs(measured - self.last) <= self._band).all(axis=0)
+        return ~near
+
+    def tell(self, measured: Floats, which: NDArray[np.bool_]) -> None:
+        """Note what is told now."""
+        self.last[:, which] = measured[:, which]
 
 
 class PrimaryStations:
@@ -33,6 +51,7 @@ class PrimaryStations:
         feeders = plan.feeders
         points = [point for point in plan.points if point.primary_to]
         self._v_class, self._p_class = plan.v_class_percent, plan.p_class_percent
+        self._v_step, self._power_step = plan.v_step_pu, plan.power_step_mva
         self.to = [point.primary_to for point in points]
         self.name = [feeders.feeders[point.feeder].name for point in points]
         self.transformers = int(feeders.tap_start[-1])
@@ -50,49 +69,86 @@ class PrimaryStations:
         self._node, self._row, self._tap, self._head = (_joined(part) for part in (node, row, tap, head))
         self._own, self._heads = _slices(row), _slices(head)
         self.values = [6 * len(r) + 2 * len(h) for r, h in zip(row, head, strict=True)]
+        self.told = Told(plan.bands, self._tap.size, 4) if plan.bands else None
 
-    def read(self, state: Mapping[str, Any], noise: Floats) -> Iterator[dict[str, Any]]:
-        """Give the content of each station's frame, with `noise` [3, transformer] in shares of the class."""
+    def read(
+        self, state: Mapping[str, Any], noise: Floats, *, by_exception: bool = False
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Give number and content of each station's frame; `noise` [3, transformer] is in shares of the class.
+
+        By exception only those speak of which a transformer has left its band or moved its tap.
+        """
         own = noise[:, self._tap]
         row = self._row
         v = _or_zero(state["v_pu"][self._node]) * (1 + self._v_class * own[0])
         p = state["flow_p_mw"][row] * (1 + self._p_class * own[1])
         q = state["flow_q_mvar"][row] * (1 + self._p_class * own[2])
+        v, p, q = _whole(v, self._v_step), _whole(p, self._power_step), _whole(q, self._power_step)
         position = state["tap_pos"][self._tap].astype(float)
+        speaks = np.ones(len(self._line), bool)
+        if self.told is not None:
+            measured = np.array([v, p, q, position])
+            moved = self.told.moved(measured)
+            if by_exception:
+                speaks = np.array([bool(moved[a].any()) for a in self._own], bool)
+            self.told.tell(measured, np.repeat(speaks, [a.stop - a.start for a in self._own]))
         wanted, loading = state["v_set_pu"][self._tap], state["loading_percent"][row]
         heads = _or_zero(state["loading_percent"][self._head])
         for k, line in enumerate(self._line):
+            if not speaks[k]:
+                continue
             a = self._own[k]
-            yield {
+            yield k, {
                 "v_pu": v[a], "p_mw": p[a], "q_mvar": q[a], "tap_pos": position[a], "v_set_pu": wanted[a],
                 "loading_percent": loading[a], "head_line": line, "line_loading_percent": heads[self._heads[k]],
             }
 
 
 class SecondaryStations:
-    """The nodes for which a secondary substation reports, in the order of the plan."""
+    """The nodes for which a secondary substation reports, in the order of the plan.
 
-    def __init__(self, plan: MeterPlan) -> None:
-        self._v_class, self._p_class = plan.v_class_percent, plan.p_class_percent
+    Where the meters in low-voltage grids have a period or class of their own, `smart` ones are those of
+    low-voltage nodes and the others those of the medium voltage; else one set is all of them.
+    """
+
+    def __init__(self, plan: MeterPlan, *, smart: bool = False) -> None:
+        own_class = plan.smart_class_percent if smart else None
+        self._v_class, self._p_class = plan.v_class_percent, plan.p_class_percent if own_class is None else own_class
+        self._v_step, self._power_step = plan.v_step_pu, plan.power_step_mva
+        low = [plan.feeders.feeders[point.feeder].grid.vn_kv <= LOW_VOLTAGE_KV for point in plan.points]
         here = [
             (int(plan.feeders.node_start[point.feeder]) + node, node, sender, to)
-            for point in plan.points
-            for node, (sender, to) in enumerate(zip(point.gateways, point.secondary_to, strict=True)) if to
+            for k, point in enumerate(plan.points)
+            for node, (sender, to) in enumerate(zip(point.gateways, point.secondary_to, strict=True))
+            if to and (not plan.smart or bool(low[k][node]) is smart)
         ]
         self._at = np.array([at for at, *_ in here], np.int64)
         self._place = [(node, sender, to) for _, node, sender, to in here]
+        self.told = Told(plan.bands, self._at.size) if plan.bands else None
 
-    def read(self, state: Mapping[str, Any], noise: Floats) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Give sender, receiver and content of the frames of all lit nodes; `noise` [3, node] in class shares."""
+    def read(
+        self, state: Mapping[str, Any], noise: Floats, *, by_exception: bool = False
+    ) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Give sender, receiver and content of the frames of all lit nodes; `noise` [3, node] in class shares.
+
+        By exception only those nodes that have left their band since they were last told of.
+        """
         at = self._at
         v = state["v_pu"][at] * (1 + self._v_class * noise[0, at])
         p = state["p_node_mw"][at] * (1 + self._p_class * noise[1, at])
         q = state["q_node_mvar"][at] * (1 + self._p_class * noise[2, at])
-        measured = (v, p, q, state["der_avail_mw"][at], state["der_mw"][at], np.isfinite(v))
-        for (node, sender, to), v_pu, p_mw, q_mvar, avail_mw, der_mw, lit in zip(
+        v, p, q = _whole(v, self._v_step), _whole(p, self._power_step), _whole(q, self._power_step)
+        speaks = np.isfinite(v)
+        if self.told is not None:
+            read = np.array([v, p, q])
+            if by_exception:
+                speaks &= self.told.moved(read)
+            self.told.tell(read, speaks)
+        measured = (v, p, q, state["der_avail_mw"][at], state["der_mw"][at], speaks)
+        for (node, sender, to), v_pu, p_mw, q_mvar, avail_mw, der_mw, tells in zip(
             self._place, *(column.tolist() for column in measured), strict=True
         ):
-            if lit:
+            if tells:
                 yield sender, to, {
                     "node": node, "v_pu": v_pu, "p_mw": p_mw, "q_mvar": q_mvar, "der_avail_mw": avail_mw,
                     "der_mw": der_mw,
@@ -117,6 +173,7 @@ class AreaStations:
         feeders = plan.feeders
         areas = [(point.feeder, area) for point in plan.points for area in point.areas]
         self._v_class, self._p_class = plan.v_class_percent, plan.p_class_percent
+        self._v_step, self._power_step = plan.v_step_pu, plan.power_step_mva
         self.agent = [area.agent for _, area in areas]
         self._local = [area.node for _, area in areas]
         self._line = [area.line for _, area in areas]
@@ -132,6 +189,7 @@ class AreaStations:
         v = state["v_pu"][self._node] * (1 + self._v_class * noise[0])
         p = state["p_node_mw"][self._node] * (1 + self._p_class * noise[1])
         q = state["q_node_mvar"][self._node] * (1 + self._p_class * noise[2])
+        v, p, q = _whole(v, self._v_step), _whole(p, self._power_step), _whole(q, self._power_step)
         flow_p, flow_q = (state[name][self._row] * self._sign for name in ("flow_p_mw", "flow_q_mvar"))
         lit = np.isfinite(v).tolist()
         v_pu, p_mw, q_mvar = v.tolist(), p.tolist(), q.tolist()
@@ -145,6 +203,11 @@ class AreaStations:
 
 def _joined(parts: list[Ints]) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _whole(values: Floats, step: float) -> Floats:
+    """Return `values` as whole multiples of `step`; as they are where that is 0."""
+    return np.round(values / step) * step if step else values
 
 
 def _or_zero(values: Floats) -> Floats:

@@ -73,9 +73,10 @@ class FlowReader:
     def _power(self, rows: IntArray, vr: FloatArray, vi: FloatArray, slots: IntArray, out: list[FloatArray]) -> None:
         net = self._net
         f, t = net.branch_from[rows], net.branch_to[rows]
+        moved = self._moved(slots)
         yr, yi = np.ascontiguousarray(self._yr[:, rows]), np.ascontiguousarray(self._yi[:, rows])
         kernels.branch_power(f, t, yr, yi, vr, vi, net.base_mva, *out)
-        for _, _, branch, y_moved in self._moved(slots):
+        for _, _, branch, y_moved in moved:
             at = np.nonzero(rows == branch)[0]
             if len(at):
                 v_f, v_t = (vr[n] + 1j * vi[n] for n in (net.branch_from[branch], net.branch_to[branch]))
@@ -85,7 +86,10 @@ class FlowReader:
                     target[at[0]] = value
 
     def _moved(self, slots: IntArray) -> list[tuple[int, int, int, ComplexArray]]:
-        """Return (transformer, row, branch, admittances [4, feeder]) of what is off its compiled position."""
+        """Return (transformer, row, branch, admittances [4, feeder]) of what the present admittances leave out.
+
+        That is what is off its compiled position, where feeders stand side by side and differ in it.
+        """
         if self._slots is None or not np.array_equal(slots, self._slots):
             taps = self._net.taps
             self._slots = slots.copy()
@@ -95,6 +99,12 @@ class FlowReader:
             ]
             for root in self._roots:
                 root.take(self._changed, slots.shape[1])
+            if slots.shape[1] == 1:  # alike for all feeders: what has moved is an admittance like any other
+                present = self._y.copy()
+                for _, _, b, y in self._changed:
+                    present[:, b] = y[:, 0]
+                self._yr, self._yi = np.ascontiguousarray(present.real), np.ascontiguousarray(present.imag)
+                self._changed = []
         return self._changed
 
     def loading_percent(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
@@ -107,10 +117,11 @@ class FlowReader:
         net, n = self._net, self._net.n_branches
         out = np.zeros((3 * n + 1, vr.shape[1]))
         p, q, loading, loss = out[:n], out[n : 2 * n], out[2 * n : 3 * n], out[3 * n]
+        moved = self._moved(slots)
         kernels.branch_readings(
             net.branch_from, net.branch_to, self._yr, self._yi, net.rating_from, net.rating_to, vr, vi,
             net.base_mva, p, q, loading, loss)
-        for _, _, b, y in self._moved(slots):
+        for _, _, b, y in moved:
             v_f, v_t = (vr[k] + 1j * vi[k] for k in (net.branch_from[b], net.branch_to[b]))
             old_f, old_t = self._y[0, b] * v_f + self._y[1, b] * v_t, self._y[2, b] * v_f + self._y[3, b] * v_t
             i_f, i_t = y[0] * v_f + y[1] * v_t, y[2] * v_f + y[3] * v_t

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ class Forest:
         Voltages [pu], 0 on dark nodes.
     live : ndarray of bool [flat node]
     power_mva, per_pu_mva, per_hz_mva : ndarray of complex [feeder]
-        What the root gives, and its derivatives by |V| [1/pu] and by frequency [1/Hz].
+        What the root gives, and its derivatives by |V| [1/pu] and by frequency [1/Hz]; rows of `root_mva`.
     """
 
     def __init__(self, nets: Sequence[CompiledNet], curves: Sequence[Curve], *, tolerance_pu: float = 1e-8) -> None:
@@ -67,7 +68,8 @@ class Forest:
         self.live: BoolArray = np.ones(n, bool)
         self.flow_mva: ComplexArray = np.zeros(b, np.complex128)
         self.loading_percent, self.loss_mw = np.zeros(b), np.zeros(w)
-        self.power_mva, self.per_pu_mva, self.per_hz_mva = np.zeros((3, w), np.complex128)
+        self.root_mva = np.zeros((3, w), np.complex128)
+        self.power_mva, self.per_pu_mva, self.per_hz_mva = self.root_mva
         self.converged: BoolArray = np.zeros(w, bool)
         self.iterations: IntArray = np.zeros(w, np.int64)
         self.meshed: BoolArray = np.zeros(w, bool)
@@ -76,10 +78,8 @@ class Forest:
         self._count = np.zeros(w, np.int64)
         self._started: BoolArray = np.zeros(w, bool)
         self._place, self._up = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-        self._diag, self._y_up, self._y_down = np.zeros((3, 2, n))
-        self._x, self._by_pu, self._by_hz = np.zeros((3, 2, n))
-        self._work = np.zeros((6, n))
-        self._p, self._q, self._pf = np.zeros((3, n))
+        self._links, self._state, self._work = np.zeros((3, 6, n))
+        self._fed = np.zeros((3, n))
         self._pa, self._qa = np.zeros((2, n, h))
         self.given: tuple[FloatArray, ...] = (*np.zeros((2, n)), *np.zeros((2, n, h)), np.zeros(n))
         self._stale = True
@@ -132,9 +132,9 @@ class Forest:
         link, first = tree.link, tree.child_from
         carried, back = np.where(first, y[2, link], y[1, link]), np.where(first, y[1, link], y[2, link])
         for part, of in enumerate((np.real, np.imag)):
-            self._diag[part, at] = np.bincount(ends, of(values), n)[tree.nodes]
-            self._y_up[part, at], self._y_down[part, at] = of(carried), of(back)
-            self._y_up[part, roots] = self._y_down[part, roots] = 0.0
+            self._links[part, at] = np.bincount(ends, of(values), n)[tree.nodes]
+            self._links[2 + part, at], self._links[4 + part, at] = of(carried), of(back)
+        self._links[2:, roots] = 0.0
 
     def inject(
         self, p_mw: FloatArray, q_mvar: FloatArray, p_amp_mw: FloatArray, q_amp_mvar: FloatArray, p_per_hz: FloatArray,
@@ -157,26 +157,30 @@ class Forest:
 
         `dhz` is the change of frequency since the last solution [Hz], which the start follows.
         """
+        self._newton(slack, dhz, STEPS)
+        kernels.scatter(self.node_start[:-1], self.node_start, self._place, *self._state[:2], self.meshed, self.v)
+        self.converged[self.meshed] = False
+        self._started = self.converged.copy()
+        return self.converged.copy()
+
+    def foresee(self, slack: ComplexArray, dhz: float = 0.0) -> None:
+        """Take one step towards the solution at root voltages `slack`: enough for a guess of power and its slopes."""
+        self._newton(slack, dhz, 1)
+
+    def _newton(self, slack: ComplexArray, dhz: float, most: int) -> None:
         for f in np.flatnonzero(~self._started & ~self.meshed):
             tree, start = _tree(self.nets[f]), int(self.node_start[f])
             at = slice(start, start + len(tree.nodes))
             cold = tree.turns * slack[f]
-            self._x[:, at] = cold.real, cold.imag
-            self._by_pu[:, at] = self._by_hz[:, at] = 0.0
+            self._state[:2, at], self._state[2:, at] = (cold.real, cold.imag), 0.0
         if self._stale:
-            kernels.gather(self.node_start, self._place, 1.0 / self._base, *self.given, self._p, self._q, self._pa,
-                           self._qa, self._pf)
+            kernels.gather(self.node_start, self._place, 1.0 / self._base, *self.given, self._fed, self._pa, self._qa)
             self._stale = False
         c = self._curves
         kernels.solve(
-            self.node_start[:-1], self._count, self._up, *self._diag, *self._y_up, *self._y_down, self._p, self._q,
-            self._pa, self._qa, self._pf, c.x, c.slope, c.start, slack, dhz, self._started, *self._x, *self._by_pu,
-            *self._by_hz, self._work, self.tolerance_pu, STEPS, self._base, self.power_mva, self.per_pu_mva,
-            self.per_hz_mva, self.converged, self.iterations)
-        kernels.scatter(self.node_start[:-1], self.node_start, self._place, *self._x, self.meshed, self.v)
-        self.converged[self.meshed] = False
-        self._started = self.converged.copy()
-        return self.converged.copy()
+            self.node_start[:-1], self._count, self._up, self._links, self._fed, self._pa, self._qa, c.x, c.slope,
+            c.start, slack, dhz, self._started, self._state, self._work, self.tolerance_pu, most, self._base,
+            self.root_mva, self.converged, self.iterations)
 
     def adopt(self, feeder: int, v: ComplexArray) -> None:
         """Take the voltages `v` [node of the feeder, pu], found elsewhere; the next solution starts from them."""
@@ -185,14 +189,26 @@ class Forest:
         if not self.meshed[feeder]:
             tree = _tree(self.nets[feeder])
             at = slice(start, start + len(tree.nodes))
-            self._x[:, at] = v[tree.nodes].real, v[tree.nodes].imag
-            self._by_pu[:, at] = self._by_hz[:, at] = 0.0
+            self._state[:2, at], self._state[2:, at] = (v[tree.nodes].real, v[tree.nodes].imag), 0.0
             self._started[feeder] = True
 
     def read(self) -> None:
         """Work out `flow_mva` and `loading_percent` [flat branch] and `loss_mw` [feeder] from `v`."""
         kernels.read(self.branch_start, self.node_start, self._from, self._to, self._y, self._rate_from,
                      self._rate_to, self._shunt, self._base, self.v, self.flow_mva, self.loading_percent, self.loss_mw)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the voltages, and where the next solution starts."""
+        return {
+            "v": self.v.copy(), "started": self._started.copy(), "state": self._state.copy(),
+            "converged": self.converged.copy(), "root_mva": self.root_mva.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`, with the variants and taps as they were."""
+        self._started, self.converged = np.array(state["started"]), np.array(state["converged"])
+        for held, name in ((self.v, "v"), (self._state, "state"), (self.root_mva, "root_mva")):
+            held[...] = state[name]
 
 
 @lru_cache(maxsize=1024)

@@ -13,9 +13,13 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"cont
 
 
 @njit(**_JIT)
-def gather(node_start, place, inv_base, p, q, pa, qa, pf, p_at, q_at, pa_at, qa_at, pf_at):  # type: ignore[no-untyped-def]
-    """Bring injections [node] to the places of the solver, per unit, joined nodes summed and dark ones left out."""
-    p_at[:], q_at[:], pa_at[:], qa_at[:], pf_at[:] = 0.0, 0.0, 0.0, 0.0, 0.0
+def gather(node_start, place, inv_base, p, q, pa, qa, pf, base_at, pa_at, qa_at):  # type: ignore[no-untyped-def]
+    """Bring injections [node] to the places of the solver, per unit, joined nodes summed and dark ones left out.
+
+    `base_at` takes P, Q and the slope of P over frequency as rows.
+    """
+    base_at[:], pa_at[:], qa_at[:] = 0.0, 0.0, 0.0
+    p_at, q_at, pf_at = base_at[0], base_at[1], base_at[2]
     for f in range(node_start.shape[0] - 1):
         inv = inv_base[f]
         for n in range(node_start[f], node_start[f + 1]):
@@ -54,14 +58,18 @@ def injected(c, k, u, p, q, pa, qa, cx, cs, cy):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def solve(first, count, up, dr, di, ur, ui, lr, li, p, q, pa, qa, pf, cx, cs, cy, slack, dhz, started, xr, xi, tr, ti,  # type: ignore[no-untyped-def]
-          hr, hi, work, tol, most, base, power, per_pu, per_hz, ok, steps):
-    """Solve every tree from the start in xr, xi; write power at its root and how that follows |V| and frequency.
+def solve(first, count, up, links, fed, pa, qa, cx, cs, cy, slack, dhz, started, state, work, tol, most, base, root, ok,  # type: ignore[no-untyped-def]
+          steps):
+    """Solve every tree from where it stood; write power at its root and how that follows |V| and frequency.
 
-    d are the diagonal admittances, u those that carry a place's voltage to the current of the one above, l
-    the other way; `up` is -1 at roots. tr, ti and hr, hi hold the change of every voltage with the root's
-    magnitude and with frequency: the next start follows them.
+    Rows of `links` are real and imaginary parts of the diagonal admittances, of those that carry a place's voltage
+    to the current of the one above, and of those the other way; `up` is -1 at roots. Rows of `fed` are P, Q and the
+    slope of P over frequency. Rows of `state` are the voltages and their changes with the root's magnitude and with
+    frequency, which the next start follows. `root` takes the power and its two slopes.
     """
+    dr, di, ur, ui, lr, li = links[0], links[1], links[2], links[3], links[4], links[5]
+    p, q, pf = fed[0], fed[1], fed[2]
+    xr, xi, tr, ti, hr, hi = state[0], state[1], state[2], state[3], state[4], state[5]
     i11, i12, i21, i22, cr, ci = work[0], work[1], work[2], work[3], work[4], work[5]
     c = np.empty(4)
     for f in range(first.shape[0]):
@@ -149,7 +157,7 @@ def solve(first, count, up, dr, di, ur, ui, lr, li, p, q, pa, qa, pf, cx, cs, cy
             s0 += v * flow
             s1 += dv * flow + v * (y * complex(tr[k], ti[k])).conjugate()
             s2 += v * (y * complex(hr[k], hi[k])).conjugate()
-        power[f], per_pu[f], per_hz[f] = s0 * base[f], s1 * base[f], s2 * base[f]
+        root[0, f], root[1, f], root[2, f] = s0 * base[f], s1 * base[f], s2 * base[f]
 
 
 @njit(**_JIT)

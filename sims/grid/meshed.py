@@ -50,9 +50,9 @@ class MeshedPowerFlow:
         self._solver = NRSing_KLU()
         self._v: ComplexArray = np.ones(net.n_nodes, dtype=np.complex128)
         self._started = self._stale = False
-        self.converged = False
-        self.iterations = 0
+        self.converged, self.iterations = False, 0
         self._flows: Flows | None = None
+        self._readings: FloatArray | None = None
         self._fixed: ComplexArray | None = None
         self._sorted: Any = None
         self._rebuild()
@@ -65,8 +65,6 @@ class MeshedPowerFlow:
         self._started, self._stale, self._sorted, self._fixed = False, True, None, None
         self._joined = not np.array_equal(self._net.rep, np.arange(self.n_nodes))
         self._heads = np.unique(self._net.rep[self._net.roots])
-
-    # ------------------------------------------------------------------ inputs
 
     def set_injection(self, p_mw: ArrayLike, q_mvar: ArrayLike) -> None:
         """Inject `p_mw`, `q_mvar` [node] in place of all elements but the generators, generation positive."""
@@ -129,11 +127,9 @@ class MeshedPowerFlow:
         self._net = self.compiled.switched(closed, in_service)
         self._rebuild()
 
-    # ------------------------------------------------------------------ solution
-
     def solve(self) -> bool:
         """Solve for the present inputs, starting from the last solution; returns whether it converged."""
-        self._flows = None
+        self._flows = self._readings = None
         if self._gens.held_mvar:
             self._gens.held_mvar = {}
             self._sorted = self._fixed = None
@@ -255,8 +251,6 @@ class MeshedPowerFlow:
             self._v = v
         return v is not None
 
-    # ------------------------------------------------------------------ views
-
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
@@ -266,6 +260,12 @@ class MeshedPowerFlow:
     def v(self) -> ComplexArray:
         """Complex voltage [node] [pu]; 0 on dark nodes, NaN after divergence."""
         return self._v
+
+    def start_from(self, v: ComplexArray) -> None:
+        """Begin the next solution at the voltages `v` [node] [pu] and with a fresh factorisation."""
+        self._solver.reset()
+        self._v, self._started = np.array(v, np.complex128), bool(np.isfinite(v).all())
+        self._flows = self._readings = None
 
     @property
     def vm(self) -> FloatArray:
@@ -285,29 +285,30 @@ class MeshedPowerFlow:
     def flows(self) -> Flows:
         """Power entering each branch at both ends [branch]."""
         if self._flows is None:
-            read = self._reader.flows(*self._read())
-            self._flows = Flows(read.p_from_mw[:, 0], read.q_from_mvar[:, 0], read.p_to_mw[:, 0], read.q_to_mvar[:, 0])
+            self._flows = Flows(*(end[:, 0] for end in vars(self._reader.flows(*self._read())).values()))
         return self._flows
 
     @property
-    def p_from_mw(self) -> FloatArray:
-        """Active power entering each branch at its from end [branch] [MW]."""
-        return self.flows.p_from_mw
+    def readings(self) -> FloatArray:
+        """What `FlowReader.readings` makes of the last solution, in one pass."""
+        if self._readings is None:
+            self._readings = self._reader.readings(*self._read())[:, 0]
+        return self._readings
 
     @property
-    def q_from_mvar(self) -> FloatArray:
-        """Reactive power entering each branch at its from end [branch] [Mvar]."""
-        return self.flows.q_from_mvar
+    def s_from_mva(self) -> ComplexArray:
+        """Power entering each branch at its from end [branch] [MVA]."""
+        return np.asarray(np.array([1, 1j]) @ self.readings[: 2 * self._net.n_branches].reshape(2, -1))
 
     @property
     def loading_percent(self) -> FloatArray:
         """Loading [branch] [%], as pandapower defines it."""
-        return self._reader.loading_percent(*self._read())[:, 0]
+        return self.readings[2 * self._net.n_branches : 3 * self._net.n_branches]
 
     @property
     def loss_mw(self) -> float:
         """Losses in branches and shunts [MW], from branch flows."""
-        return float(self._reader.loss_mw(*self._read())[0])
+        return float(self.readings[-1])
 
     @property
     def slack_p_mw(self) -> float:
@@ -329,8 +330,7 @@ class MeshedPowerFlow:
     def gen_q_mvar(self) -> FloatArray:
         """Reactive power of each generator [Mvar]; generators that share a node share it evenly."""
         net, flows = self._net, self.flows
-        q = np.zeros(net.n_nodes)
-        np.add.at(q, net.rep[net.branch_from], flows.q_from_mvar)
+        np.add.at(q := np.zeros(net.n_nodes), net.rep[net.branch_from], flows.q_from_mvar)
         np.add.at(q, net.rep[net.branch_to], flows.q_to_mvar)
         shunt = np.where(net.live, net.shunt_y.imag, 0.0)
         np.add.at(q, net.rep, -shunt * np.abs(self._v) ** 2 * net.base_mva - self._power(np.abs(self._v)).imag)

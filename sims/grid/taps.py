@@ -70,7 +70,10 @@ class Avr:
         """
         alive = np.isfinite(v_pu) & (v_pu > 0.1)
         error = np.where(alive, v_pu - self.v_set_pu, 0.0)
-        outside = np.abs(error) > self.deadband_pu
+        outside: NDArray[np.bool_] = np.abs(error) > self.deadband_pu
+        if not outside.any():
+            self._outside_ms = np.zeros(self.pos.size, np.int64)
+            return outside
         self._outside_ms = np.where(outside, self._outside_ms + elapsed_ms, 0)
         ready = outside & (self._outside_ms >= self.delay_ms) & (self.taps.step_percent > 0)
         step_pu = np.where(self.taps.step_percent > 0, self.taps.step_percent, 1.0) / 100

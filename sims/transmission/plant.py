@@ -13,7 +13,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plant:
-    """Names and places: machines with their cell, interfaces with the DSO's slice, each cell's bias [MW/Hz]."""
+    """Names and places: machines with their cell, interfaces with the DSO's slice, each cell's bias [MW/Hz].
+
+    `afrr_mw` is what each machine has contracted for restoration, both ways, `full_s` how long it takes to give all.
+    """
 
     machines: tuple[str, ...]
     machine_cell: NDArray[np.int64]
@@ -21,6 +24,8 @@ class Plant:
     dso_interfaces: Mapping[str, NDArray[np.int64]]
     load_cell: NDArray[np.int64]
     bias_mw_per_hz: Floats
+    afrr_mw: Floats
+    full_s: float = 300.0
 
     @property
     def n_cells(self) -> int:

@@ -7,9 +7,8 @@ Control, 1994, section 11.1).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,16 @@ from sims.grid.meshed import MeshedPowerFlow
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-Draw = Callable[[Floats, float], Complexes]
-"""(Voltage magnitude of each interface [pu], frequency deviation [Hz]) -> what each draws [MVA]."""
+
+class Draw(Protocol):
+    """What the interfaces draw: straight lines over their own voltage [MVA/pu] and the deviation [MVA/Hz]."""
+
+    per_pu: Complexes
+    per_hz: Complexes
+
+    def expected(self, v_pu: Floats, df_hz: float) -> Complexes:
+        """Return what each draws at these voltage magnitudes [pu] and this deviation [Hz], [MVA]."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,10 +55,10 @@ class Governors:
 
     def slope(self, p_set_mw: Floats, df_hz: float, running: NDArray[np.bool_]) -> float:
         """Return the machines' part of the system's stiffness at `df_hz` [MW/Hz]."""
-        h = 1e-6
-        return float(
-            (self.power(p_set_mw, df_hz - h, running) - self.power(p_set_mw, df_hz + h, running)).sum() / (2 * h)
-        )
+        droop = -self.k_mw_per_hz * df_hz
+        p_mw = p_set_mw + droop
+        free = running & (np.abs(droop) <= self.fcr_mw) & (p_mw >= 0.0) & (p_mw <= self.p_max_mw)
+        return float(self.k_mw_per_hz @ free)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,12 @@ class Response:
     v_by_hz: Floats
     excess_by_p: Floats
     excess_by_q: Floats
+
+    @property
+    def pu_per_mva(self) -> Floats:
+        """Most that any interface's voltage moves with what one draws, [interface]."""
+        out: Floats = (np.abs(self.v_by_p) + np.abs(self.v_by_q)).max(axis=0)
+        return out
 
 
 class QuasiSteady:
@@ -85,6 +98,7 @@ class QuasiSteady:
     tolerance_mw = 1e-5
     follow_steps, most_steps = 10, 30
     probe_mw, renewed_after = 1.0, 240
+    most_drift_pu = 1e-4
 
     def __init__(
         self, engine: MeshedPowerFlow, governors: Governors, slack: int, load_node: NDArray[np.int64],
@@ -103,7 +117,9 @@ class QuasiSteady:
         self._stepped = np.zeros(engine.n_nodes, np.complex128)
         self._others = np.flatnonzero(np.arange(self.running.size) != slack)
         self._response: Response | None = None
-        self._solves = 0
+        self._held_pu: Floats | None = None
+        self._solves, self._solved_ms = 0, -1
+        self._unseen = np.zeros(interface_node.size + 1)
 
     def trip(self, machine: int) -> None:
         """Take a machine off: no power, no voltage support."""
@@ -129,56 +145,52 @@ class QuasiSteady:
         """Let the machines hold `v_pu` [machine] at their terminals."""
         self.engine.set("gen", "vm_pu", v_pu[self._others])
         self.engine.set("ext_grid", "vm_pu", v_pu[self.slack])
-        self._response = None
+        self._held_pu, self._response = v_pu, None
 
     @property
     def v_interface(self) -> NDArray[np.complex128]:
         """Voltages of the interfaces' busbars at the last solution [pu]."""
         return self.engine.v[self.interface_node]
 
-    def solve(
-        self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128],
-        drawn: Draw, tolerance_mw: float | None = None,
-    ) -> Complexes:
+    @property
+    def response(self) -> Response:
+        """How the grid answers what interfaces draw, about; known from the first solution on."""
+        assert self._response is not None, "how voltages follow power is known once there is a solution"
+        return self._response
+
+    def solve(self, now_ms: int, p_set_mw: Floats, load_mva: NDArray[np.complex128], drawn: Draw) -> Complexes:
         """Find frequency and voltages for set-points, static loads and what the interfaces draw.
 
         Returns the interfaces' voltages [pu].
-
-        Parameters
-        ----------
-        drawn : callable
-            See `Draw`; may only depend on an interface's own voltage.
-        tolerance_mw : float, optional
-            For a solution that is not the last word: what may be left over before the last step [MW], which
-            is then taken on frequency and voltages without another power flow.
 
         Raises
         ------
         ModelError
             No power flow or no balance exists: reserves are exhausted.
         """
-        limit = self.tolerance_mw if tolerance_mw is None else tolerance_mw
+        limit = self.tolerance_mw
         missing = float(load_mva.real.sum() - self._static_mva.real.sum() - p_set_mw.sum() + self._p_set_mw.sum())
         self._p_set_mw, self._static_mva = p_set_mw, load_mva
         if self._solves % self.renewed_after == 0:
             self._response = None
         self._solves += 1
-        v_pu = self._foresee(drawn, np.abs(self.v_interface), missing, limit)
+        new, self._solved_ms = now_ms != self._solved_ms, now_ms
+        v_pu = self._foresee(drawn, np.abs(self.v_interface), missing, self._unseen * new)
         for k in range(self.most_steps):
-            boundary = drawn(v_pu, self.df_hz)
+            boundary = drawn.expected(v_pu, self.df_hz)
             excess = self._power_flow(now_ms, boundary)
+            if self._response is None:
+                self._response = self._probe(now_ms, boundary)
             found = np.abs(self.v_interface)
+            if k == 0 and new:
+                self._learn(found - v_pu, excess)
             if k < self.follow_steps:  # an expectation too steep to settle is held; the next exchange corrects it
-                moved = np.abs(drawn(found, self.df_hz) - boundary).max(initial=0.0)
+                moved = np.abs(drawn.per_pu * (found - v_pu)).max(initial=0.0)
             else:
                 found, moved = v_pu, 0.0
             if abs(excess) < limit and moved < limit:
-                if tolerance_mw is not None and self._response is not None:
-                    return self._ahead(self._next(self._response, drawn, v_pu, found, excess, held=False), found)
                 self.p_gen_mw[self.slack] += excess
                 return self.v_interface
-            if self._response is None:
-                self._response = self._probe(now_ms, boundary)
             v_pu = self._next(self._response, drawn, v_pu, found, excess, held=k >= self.follow_steps)
             if abs(self.df_hz) > 5.0:
                 break
@@ -188,16 +200,23 @@ class QuasiSteady:
             "primary reserve in use; state larger reserves in transmission.reserves",
         )
 
-    def _foresee(self, drawn: Draw, v_pu: Floats, missing_mw: float, limit_mw: float) -> Floats:
-        """Take a first step by what is known to have changed, `missing_mw` and the interfaces', without a solution."""
+    def _foresee(self, drawn: Draw, v_pu: Floats, missing_mw: float, unseen: Floats) -> Floats:
+        """Take a first step by what is known to have changed, `missing_mw` and the interfaces', without a solution.
+
+        `unseen` is what else is expected to have moved the voltages [pu] and, its last element, the excess [MW].
+        """
         r = self._response
         if r is None:
             return v_pu
-        change = drawn(v_pu, self.df_hz) - self.boundary_mva
-        excess = missing_mw + float(r.excess_by_p @ change.real + r.excess_by_q @ change.imag)
-        if abs(excess) < limit_mw and np.abs(change).max(initial=0.0) < limit_mw:
-            return v_pu
-        return self._next(r, drawn, v_pu, v_pu + r.v_by_p @ change.real + r.v_by_q @ change.imag, excess, held=False)
+        change = drawn.expected(v_pu, self.df_hz) - self.boundary_mva
+        excess = missing_mw + float(unseen[-1] + r.excess_by_p @ change.real + r.excess_by_q @ change.imag)
+        found = v_pu + r.v_by_p @ change.real + r.v_by_q @ change.imag + unseen[:-1]
+        return self._next(r, drawn, v_pu, found, excess, held=False)
+
+    def _learn(self, missed_pu: Floats, excess: float) -> None:
+        """Remember by how much an instant's first solution was off: loads elsewhere go on as they went."""
+        unseen = self._unseen + np.append(missed_pu, excess)
+        self._unseen = unseen if np.abs(unseen[:-1]).max(initial=0.0) < self.most_drift_pu else np.zeros(unseen.size)
 
     def _next(
         self, r: Response, drawn: Draw, v_pu: Floats, found: Floats, excess: float, *, held: bool,
@@ -207,14 +226,12 @@ class QuasiSteady:
         The unknowns are those voltages and the deviation; the equations, that the grid gives the voltages at
         which was drawn, and that nothing is left over.
         """
-        h, n = 1e-4, v_pu.size
-        by_f = (drawn(v_pu, self.df_hz + h) - drawn(v_pu, self.df_hz - h)) / (2 * h)
+        n, by_f, by_v = v_pu.size, drawn.per_hz, drawn.per_pu
         stiffness = self.governors.slope(self._p_set_mw, self.df_hz, self.running) + float(by_f.real.sum())
         stiffness = max(stiffness + self.self_regulation * float(self._static_mva.real.sum()), 1.0)
         if held:
             self.df_hz -= excess / stiffness
             return v_pu
-        by_v = (drawn(v_pu + h, self.df_hz) - drawn(v_pu - h, self.df_hz)) / (2 * h)
         jac = np.empty((n + 1, n + 1))
         jac[:n, :n] = r.v_by_p * by_v.real + r.v_by_q * by_v.imag - np.eye(n)
         jac[:n, n] = r.v_by_p @ by_f.real + r.v_by_q @ by_f.imag + r.v_by_hz
@@ -223,10 +240,6 @@ class QuasiSteady:
         step = np.linalg.solve(jac, np.append(v_pu - found, -excess))
         self.df_hz += float(step[n])
         return np.asarray(v_pu + step[:n])
-
-    def _ahead(self, v_pu: Floats, found: Floats) -> Complexes:
-        out: Complexes = self.v_interface * (v_pu / found)
-        return out
 
     def _probe(self, now_ms: int, boundary: Complexes) -> Response:
         """Find by differences how voltages and excess follow each interface's power, and the deviation."""
@@ -257,14 +270,26 @@ class QuasiSteady:
         return float(self.engine.slack_p_mw) - float(self.p_gen_mw[self.slack])
 
     def get_state(self) -> dict[str, Any]:
-        """Return frequency deviation and which machines run."""
-        return {"df_hz": self.df_hz, "running": self.running.copy()}
+        """Return frequency deviation, which machines run at what voltage, and where the next search starts."""
+        return {
+            "df_hz": self.df_hz, "running": self.running.copy(), "held_pu": self._held_pu, "v": self.engine.v.copy(),
+            "p_set_mw": self._p_set_mw.copy(), "static_mva": self._static_mva.copy(),
+            "boundary_mva": self.boundary_mva.copy(), "solves": self._solves, "unseen": self._unseen.copy(),
+            "response": None if self._response is None else vars(self._response),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_state`."""
+        """Continue from `get_state`, with the branches and what is drawn beside as they were."""
         self.df_hz = state["df_hz"]
-        for machine in np.flatnonzero(~np.asarray(state["running"])):
+        for machine in np.flatnonzero(self.running & ~np.asarray(state["running"])):
             self.trip(int(machine))
+        if state["held_pu"] is not None:
+            self.hold_voltages(np.array(state["held_pu"]))
+        self.engine.start_from(np.array(state["v"]))
+        self._p_set_mw, self._static_mva = np.array(state["p_set_mw"]), np.array(state["static_mva"])
+        self.boundary_mva, self._solves = np.array(state["boundary_mva"]), state["solves"]
+        self._unseen = np.array(state["unseen"])
+        self._response = None if state["response"] is None else Response(**state["response"])
 
 
 def machine_row(machine: int, slack: int) -> int:

@@ -33,6 +33,6 @@ def settled(system: QuasiSteady, ties: Ties, tap_rows: Sequence[int], drawn_mva:
     engine = system.engine
     at = np.array([int(engine.compiled.taps[row].branches[0]) for row in tap_rows], np.int64)
     return Seen(
-        np.abs(engine.v[engine.compiled.branch_from[at]]), -(engine.p_from_mw[at] + 1j * engine.q_from_mvar[at]),
+        np.abs(engine.v[engine.compiled.branch_from[at]]), -engine.s_from_mva[at],
         engine.loading_percent[at], system.p_gen_mw, ties.exports(engine.v), drawn_mva, float(engine.loss_mw),
     )

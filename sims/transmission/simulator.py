@@ -15,11 +15,13 @@ from sims.core.errors import ModelError
 from sims.core.message import Message
 from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items, one
+from sims.grid.exchange import Exchange, Offer
 from sims.grid.taps import Avr
 from sims.transmission.boundary import Boundary
 from sims.transmission.disturbances import Condition, Disturbance
 from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import QuasiSteady
+from sims.transmission.reserve import FOREVER_MS, CalledReserve
 from sims.transmission.schedule import Schedule
 from sims.transmission.seen import settled
 from sims.transmission.ties import Ties
@@ -27,17 +29,14 @@ from sims.transmission.zoom import Machinery, Rows, Zoom
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-NEVER_MS = 1 << 62
-Exchange = tuple[str, Complexes, Complexes, Complexes]
-"""A DSO, what its interfaces draw [MVA], and how that follows voltage [MVA/pu] and frequency [MVA/Hz]."""
 
 
 class TransmissionSimulator:
     """Transmission grid, machines under droop, interface transformers.
 
-    At each grid step it tells `boundary` — for each DSO the complex voltages of its interfaces, the
-    frequency [Hz] and whether that may be the last word — hears `exchange`, solves again, and stays silent
-    once voltage and power agree.
+    At each grid step it hears on `exchange` what the distribution grids draw and how that follows voltage and
+    frequency, solves with that, writes down what the instant came to, and tells `boundary`: for each DSO an
+    `Offer`. Who draws something else at that voltage says so, and it solves again; silence is consent.
 
     Where `dynamic` is set, a disturbance starts the machines moving (`Zoom`) at its exact millisecond. Until they
     have settled it tells `fast` every 20 ms, one tick later — frequency by cell, the one the feeders were last
@@ -53,19 +52,17 @@ class TransmissionSimulator:
     machinery : Machinery
         What the disturbances concern, and what the machines in motion are made of.
     v_tolerance_pu, s_tolerance_mva : float
-        When the boundary agrees.
+        When the boundary agrees: what all interfaces together may draw beyond what was expected, and how far
+        that would move any voltage.
     """
 
     ports = Ports(
         reads=("commands", "fast_mw"),
         hears=("exchange",),
         writes=("f_hz", "interface", "cell", "gen", "system", "acts", "fine"),
-        tells=("boundary", "fast"),
+        tells=("boundary", "fast"), finite=("f_hz",),
     )
     most_iterations = 50
-    f_tolerance_hz = 1e-7
-    opening_mw, passing_mw = 0.2, 1e-3
-    """What the first guess of an instant may leave over, and a solution that cannot be the last one."""
 
     def __init__(
         self, system: QuasiSteady, ties: Ties, schedule: Schedule, plant: Plant, avr: Avr,
@@ -80,45 +77,38 @@ class TransmissionSimulator:
         self._condition = Condition.normal(machinery.case)
         self.zoom: Zoom | None = None
         self._rows: list[tuple[int, Rows]] = []
-        self._told_ms = self._fast_ms = -1
-        self._f0, self._wish = f_nominal_hz, wish
-        self._v_tol, self._s_tol = v_tolerance_pu, s_tolerance_mva
-        self._delta_mw = np.zeros(len(plant.machines))
-        self._boundary = Boundary(len(plant.interfaces))
+        self._f0, self._wish, self._v_tol, self._s_tol = f_nominal_hz, wish, v_tolerance_pu, s_tolerance_mva
+        self._called = CalledReserve(plant.afrr_mw, plant.full_s)
+        self._boundary = Boundary(len(plant.interfaces), f_nominal_hz)
         self._v = np.ones(len(plant.interfaces), np.complex128)
-        self._now_ms = self._solved_ms = self._planned_ms = -1
+        self._told_ms = self._fast_ms = self._now_ms = self._solved_ms = self._planned_ms = self._begun_ms = -1
         self._iterations = 0
+        self._set: list[int] = []
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
-        """Open the instant on the grid step, iterate on each exchange, close when it agrees."""
+        """Open the instant on the grid step, and solve on each exchange."""
         following = next_tick(now_ms, self._step_ms)
         exchanges = items(inputs, "exchange")
         if now_ms % self._step_ms == 0 and now_ms != self._now_ms:
             self._now_ms, self._iterations = now_ms, 0
             self._catch_up(now_ms, inputs)
-            over = self._hand_back()
+            self._hand_back()
             actions = self._prepare(now_ms, items(inputs, "commands"))
-            if self.zoom is None:
-                if not over:
-                    self._boundary.open()
-                self._boundary.begin_at(np.abs(self._v), self.system.df_hz)
-            self._solve(now_ms, self.opening_mw)
             rows, self._rows = self.fine(), []
-            return Step(following, {"boundary": [self._offer()], "acts": tuple(actions), "fine": rows})
+            self._boundary.open()
+            return self._solve(now_ms, following, exchanges, {"acts": tuple(actions), "fine": rows})
         if exchanges:
-            return self._iterate(now_ms, following, exchanges)
+            return self._solve(now_ms, following, exchanges, {})
         return self._between(now_ms, following, inputs)
 
-    def _hand_back(self) -> bool:
-        """Go on quasi-steadily from where the machines have come to rest, if they have; tell whether."""
+    def _hand_back(self) -> None:
+        """Go on quasi-steadily from where the machines have come to rest, if they have."""
         zoom = self.zoom
         if zoom is None or zoom.moving or not zoom.whole:
-            return False
+            return
         self._v = zoom.v_interface
-        self._boundary.s_mva = zoom.expected_mva(np.abs(self._v))
         self._impose(zoom.hand_back(self.system))
         self.zoom = None
-        return True
 
     def _catch_up(self, now_ms: int, inputs: Inputs) -> None:
         """Let the machines move to `now_ms` with what the devices answered to the frequency told last."""
@@ -146,7 +136,7 @@ class TransmissionSimulator:
             self.zoom = Zoom(
                 self._machinery, self.system, self._condition, at_ms=now_ms, p_set_mw=self._p_set,
                 drawn_mva=self.system.boundary_mva, per_pu=self._boundary.per_pu, tap_ratio=tap, events=due)
-            self._f_fed_hz, self._fast_ms = self.zoom.f_cell_hz, -1
+            self._f_fed_hz, self._fast_ms, self._begun_ms = self.zoom.f_cell_hz, -1, now_ms
             self._rows.append((now_ms, self.zoom.signals()))
         zoom = self.zoom
         if zoom is not None and due and due[0].t_ms == now_ms:
@@ -162,7 +152,7 @@ class TransmissionSimulator:
     def _due_ms(self, now_ms: int) -> int:
         """Return when the next disturbance starts the machines, a time far off where none does."""
         later = (e.t_ms for e in self._events if e.t_ms > now_ms)
-        return next(later, NEVER_MS) if self._dynamic else NEVER_MS
+        return next(later, FOREVER_MS) if self._dynamic else FOREVER_MS
 
     def _impose(self, condition: Condition) -> None:
         """Bring the quasi-steady system to what is in service, and to what is drawn beyond its loads."""
@@ -179,48 +169,36 @@ class TransmissionSimulator:
         """Return time and signals of the exchanges since the last grid step."""
         return tuple(self._rows)
 
-    def _iterate(self, now_ms: int, following: int, exchanges: Sequence[Exchange]) -> Step:
-        """Take what the distribution grids drew; offer new voltages, or close the instant."""
+    def _solve(self, now_ms: int, following: int, exchanges: Sequence[Exchange], outputs: dict[str, Any]) -> Step:
+        """Take what the distribution grids drew, solve with it, offer and write down what that comes to."""
         self._iterations += 1
-        known, zoom = self._boundary, self.zoom
-        boundary, per_pu, per_hz = known.s_mva.copy(), known.per_pu.copy(), known.per_hz.copy()
-        for dso, *told in exchanges:
-            at = self.plant.dso_interfaces[dso]
-            boundary[at], per_pu[at], per_hz[at] = told
+        if self._begun_ms == now_ms:  # machines may only start from an instant that all agree on
+            self.zoom, self._begun_ms, self._rows = None, -1, []
+        self._plan(now_ms)
+        missed = [self._take(told) for told in exchanges]
+        before = self._v
+        zoom = self.zoom
         if zoom is not None:
-            return self._iterate_moving(zoom, now_ms, following, (boundary, per_pu, per_hz))
-        before, df_before = self._v, self.system.df_hz
-        ds_mva = float(np.abs(boundary - known.expected(np.abs(before), df_before)).max())
-        known.take(boundary, per_pu, per_hz, np.abs(before), df_before)
-        self._solve(now_ms, None if ds_mva < self._s_tol else self.passing_mw)
-        dv_pu = float(np.abs(self._v - before).max())
-        still = abs(self.system.df_hz - df_before) < self.f_tolerance_hz
-        settled = self._iterations > 1 and still and dv_pu < self._v_tol and ds_mva < self._s_tol
-        return self._close(now_ms, following, settled, dv_pu, ds_mva)
-
-    def _iterate_moving(self, zoom: Zoom, now_ms: int, following: int, told: tuple[Complexes, ...]) -> Step:
-        """Take what was drawn while the machines move: their state stands, the network answers."""
-        before, (drawn, per_pu, per_hz) = self._v, told
-        ds_mva = float(np.abs(drawn - zoom.expected_mva(np.abs(before))).max())
-        zoom.feeders(drawn, per_pu)
-        self._boundary.take(drawn, per_pu, per_hz, np.abs(before), zoom.df_hz)
-        self._v = zoom.v_interface
-        dv_pu = float(np.abs(self._v - before).max())
-        settled = self._iterations > 1 and dv_pu < self._v_tol and ds_mva < self._s_tol
-        return self._close(now_ms, following, settled, dv_pu, ds_mva)
-
-    def _close(self, now_ms: int, following: int, settled: bool, dv_pu: float, ds_mva: float) -> Step:
-        """Close the instant if it agrees, offer again if not."""
-        if not settled and self._iterations < self.most_iterations:
-            return Step(following, {"boundary": [self._offer()]})
-        if not settled:
-            text = f"after {self._iterations} iterations: {dv_pu:.1e} pu, {ds_mva:.1e} MVA"
-            raise ModelError("transmission", now_ms, f"the boundary does not agree {text}")
+            df_hz = zoom.f_cell_hz[zoom.interface_cell] - self._f0
+            zoom.feeders(self._boundary.expected(np.abs(zoom.v_interface), df_hz), self._boundary.per_pu)
+            self._v, drawn = zoom.v_interface, zoom.expected_mva(np.abs(zoom.v_interface))
+            self._f_fed_hz = zoom.f_cell_hz
+        else:
+            self._v = self.system.solve(now_ms, self._p_set, self._static, self._boundary)
+            drawn = self.system.boundary_mva
+        if self._iterations > self.most_iterations:
+            text = f"{np.abs(self._v - before).max():.1e} pu, {max(missed, default=0.0):.1e} MVA"
+            raise ModelError(
+                "transmission", now_ms, f"the boundary does not agree after {self.most_iterations} iterations: {text}")
         self._solved_ms = now_ms
-        self._boundary.close()
-        if self.zoom is not None:
-            self._f_fed_hz = self.zoom.f_cell_hz
-        return self._follow(now_ms, following, self._results(now_ms, dv_pu, ds_mva))
+        return self._follow(now_ms, following, outputs | {"boundary": [self._offer(drawn)]} | self._results(now_ms))
+
+    def _take(self, told: Exchange) -> float:
+        """Take what one distribution grid drew; return by how much that was not expected [MVA]."""
+        at = self.plant.dso_interfaces[told.dso]
+        expected = self._boundary.expected(np.abs(self._v), self.system.df_hz)[at]
+        self._boundary.take(at, told)
+        return float(np.abs(told.s_mva - expected).max())
 
     def _prepare(self, now_ms: int, orders: Sequence[Message]) -> list[Action]:
         """Do what happens between two power flows: trips, orders, tap changers."""
@@ -229,24 +207,29 @@ class TransmissionSimulator:
             self._strike(now_ms)
         for order in orders:
             self._obey(order, now_ms, actions)
+        self._called.advance(now_ms)
         if self._solved_ms >= 0 and self.zoom is None:
             moved = self._avr.act(np.abs(self._v), now_ms - self._solved_ms)
             for i in np.flatnonzero(moved).tolist():
                 place, pos = self.plant.interfaces[i], float(self._avr.pos[i])
                 actions.append(Action(now_ms, "device", "control_voltage", place, "tap_pos", pos))
-        for i, pos in enumerate(self._avr.pos):
-            self.system.engine.set_tap(self.tap_rows[i], int(pos))
+        positions = self._avr.pos.tolist()
+        if positions != self._set:
+            for row, pos in zip(self.tap_rows, positions, strict=True):
+                self.system.engine.set_tap(row, pos)
+            self._set = positions
         return actions
 
     def _strike(self, now_ms: int) -> None:
         """Let the disturbances up to now take effect in the quasi-steady system."""
         due = [e for e in self._events if e.t_ms <= now_ms]
+        if not due:
+            return
         self._events = self._events[len(due) :]
         condition = copy.deepcopy(self._condition)
         for event in due:
             event.apply(self._machinery.case, condition)
-        if due:
-            self._impose(condition)
+        self._impose(condition)
 
     @property
     def tap_rows(self) -> tuple[int, ...]:
@@ -265,7 +248,7 @@ class TransmissionSimulator:
         if rule is None and station not in self.plant.machines and place not in self.plant.interfaces:
             rule = f"there is nothing at {place}"
         if rule is None and quantity == "p_delta_mw" and station:
-            self._delta_mw[self.plant.machines.index(station)] = value
+            self._called.order(self.plant.machines.index(station), value, order.sent_ms, order.ttl_ms)
         elif rule is None and place in self.plant.interfaces and quantity == "v_set_pu":
             self._avr.v_set_pu[self.plant.interfaces.index(place)] = value
         elif rule is None and place in self.plant.interfaces and quantity == "tap_pos":
@@ -274,26 +257,30 @@ class TransmissionSimulator:
             rule = f"{place} cannot move {quantity}"
         actions.append(Action(now_ms, order.sender, duty, place, quantity, value, 1, rule or ""))
 
-    def _solve(self, now_ms: int, tolerance_mw: float | None) -> None:
-        if now_ms != self._planned_ms:
-            self._p_set, self._static = self.schedule.machines(now_ms) + self._delta_mw, self._load(now_ms)
-            self._planned_ms = now_ms
-            if self.zoom is not None:
-                self.zoom.plan(self._p_set, self._static)
-        if self.zoom is not None:
-            self._v = self.zoom.v_interface
+    def _plan(self, now_ms: int) -> None:
+        """Look up set-points and static loads of a new instant."""
+        if now_ms == self._planned_ms:
             return
-        self._v = self.system.solve(now_ms, self._p_set, self._static, self._boundary.expected, tolerance_mw)
+        self._p_set, self._static = self.schedule.machines(now_ms) + self._called.p_mw, self._load(now_ms)
+        self._planned_ms = now_ms
+        if self.zoom is not None:
+            self.zoom.plan(self._p_set, self._static)
 
-    def _offer(self) -> dict[str, tuple[Complexes, float, bool]]:
-        """Return voltage, frequency and whether that may be the last word, for each DSO."""
-        last = self._iterations > 0
+    def _offer(self, drawn_mva: Complexes) -> dict[str, Offer]:
+        """Return voltage, frequency, and what was taken to be drawn there, for each DSO."""
         f_hz = np.full(self._v.size, self._f0 + self.system.df_hz)
         if self.zoom is not None:
             f_hz = self.zoom.f_cell_hz[self.zoom.interface_cell]
-        return {dso: (self._v[at], float(f_hz[at[0]]), last) for dso, at in self.plant.dso_interfaces.items()}
+        r = self.system.response
+        within = min(self._s_tol, self._v_tol / float(r.pu_per_mva.max())) / len(self.plant.dso_interfaces)
+        return {
+            dso: Offer(
+                self._v[at], float(f_hz[at[0]]), drawn_mva[at], within, r.v_by_p[at[:, None], at],
+                r.v_by_q[at[:, None], at])
+            for dso, at in self.plant.dso_interfaces.items()
+        }
 
-    def _results(self, now_ms: int, dv_pu: float, ds_mva: float) -> dict[str, Any]:
+    def _results(self, now_ms: int) -> dict[str, Any]:
         """Return what the instant came to."""
         system, plant, n = self.system, self.plant, self.plant.n_cells
         if self.zoom is None:
@@ -322,28 +309,29 @@ class TransmissionSimulator:
                 "gen_mw": np.array([seen.p_gen_mw.sum()]),
                 "static_load_mw": np.array([load_mva.real.sum() + stepped.sum()]),
                 "loss_transmission_mw": np.array([seen.loss_mw]),
-                "residual_v_pu": np.array([dv_pu]), "residual_s_mva": np.array([ds_mva]),
                 "iterations": np.array([float(self._iterations)]),
             },
         }
+
+    def rest(self) -> None:
+        """Let the power flow factorise anew, as it does after a restart."""
+        self.system.engine.start_from(self.system.engine.v)
 
     def get_state(self) -> dict[str, Any]:
         """Return balance, taps, secondary control, boundary and waiting orders; not while the machines move."""
         if self.zoom is not None:
             raise ModelError("transmission", self._now_ms, "the machines move; take the state once they have settled")
         return {
-            "system": self.system.get_state(), "avr": self._avr.get_state(), "delta_mw": self._delta_mw.copy(),
+            "system": self.system.get_state(), "avr": self._avr.get_state(), "called": self._called.get_state(),
             "boundary": self._boundary.get_state(), "v": self._v.copy(),
-            "solved_ms": self._solved_ms, "condition": copy.deepcopy(self._condition),
+            "solved_ms": self._solved_ms, "condition": copy.deepcopy(self._condition), "rows": list(self._rows),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
-        self.system.set_state(state["system"])
         self._impose(copy.deepcopy(state["condition"]))
+        self.system.set_state(state["system"])
         self._events = [e for e in self._events if e.t_ms > state["solved_ms"]]
-        self._avr.set_state(state["avr"])
-        self._delta_mw = np.array(state["delta_mw"])
-        self._boundary.set_state(state["boundary"])
-        self._v = np.array(state["v"])
-        self._solved_ms = state["solved_ms"]
+        for part, name in ((self._avr, "avr"), (self._called, "called"), (self._boundary, "boundary")):
+            part.set_state(state[name])
+        self._v, self._solved_ms, self._rows = np.array(state["v"]), state["solved_ms"], list(state["rows"])

@@ -184,15 +184,20 @@ class Town:
     """Seats of real controllers in a real host; mail between them takes `delay_ms`."""
 
     def __init__(self, classes, architecture="distributed", stage=4, period_ms=60_000, delay_ms=100,
-                 settings=None, physics=None, sites=None, roles=None):
+                 settings=None, physics=None, sites=None, roles=None, stations=False):
         self.physics = physics
         self.now_ms, self.delay_ms = 0, delay_ms
         names = sites or small_feeder().agents
-        table = Responsibility(architecture, stage, roles or dict.fromkeys(names, "agent"))
+        of_cell = {
+            agent: frozenset(g.address for g in small_belief().generators if g.cell == cell.cell)
+            for cell in small_belief().cells for agent in cell.interfaces
+        }
+        table = Responsibility(architecture, stage, roles or dict.fromkeys(names, "agent"), reserves=of_cell)
         self.sites, self.controllers, seats = {}, {}, []
         for k, name in enumerate(names):
             area = small_feeder().agents.index(name) if name in small_feeder().agents else -1
-            site = Site(name, table.roles[name], table.duties_of(table.roles[name]), small_belief(area), (),
+            belief = small_belief(area) if stations else dataclasses.replace(small_belief(area), generators=())
+            site = Site(name, table.roles[name], table.duties_of(table.roles[name]), belief, (),
                         period_ms, np.random.default_rng(k), {**(settings or {}), "shared": {}})
             self.sites[name] = site
             for cls in classes[name] if isinstance(classes, dict) else classes:
@@ -203,9 +208,10 @@ class Town:
         self.flying, self.commands, self.reports, self.refused, self.mail = [], [], [], [], []
         self.counter = itertools.count()
         self.lost = lambda message: False
+        self.late_ms = lambda message: 0
 
     def post(self, message, delay_ms=None):
-        due = self.now_ms + (self.delay_ms if delay_ms is None else delay_ms)
+        due = self.now_ms + (self.delay_ms if delay_ms is None else delay_ms) + self.late_ms(message)
         self.flying.append((due, next(self.counter), message))
 
     def run(self, until_ms, each_minute=None, tick_ms=100):

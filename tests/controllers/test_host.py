@@ -69,6 +69,45 @@ def test_urgent_mail_wakes_only_who_named_it():
     assert calm.seen[-1] == (60.0, ["fault"]), "every controller at a site gets all of its mail"
 
 
+class Board:
+    """Mail that several diaries of a place have in common."""
+
+    def __init__(self, *topics):
+        self.topics, self.mail = frozenset(topics), []
+
+
+def test_what_several_read_is_put_up_once_and_calls_nobody():
+    board, other = Board("own"), Diary(site(AGENT))
+    first, second = Diary(site()), Diary(site())
+    first.board = second.board = board
+    h = host(first, second, other)
+    h.step(0, {})
+    h.step(30_000, deliver(mail("own", 30_000.0), mail("own", 30_000.0, AGENT), mail("fault", 30_000.0)))
+    assert [m.topic for m in board.mail] == ["own"]
+    assert first.seen[-1] == (30.0, ["fault"])
+    h.step(60_000, {})
+    assert first.seen[-1] == second.seen[-1] == (60.0, []), "nobody finds it in its inbox as well"
+    assert other.seen[-1] == (60.0, ["own"]), "who has no board does"
+
+
+def test_a_board_goes_on_after_a_restart():
+    def agents():
+        first, second = Diary(site()), Diary(site())
+        first.board = second.board = Board("own")
+        return first, host(first, second)
+
+    first, h = agents()
+    h.step(0, deliver(mail("own", 0.0)))
+    kept = h.get_state()
+    again, h = agents()
+    h.step(0, {})
+    h.set_state(kept)
+    h.step(60_000, deliver(mail("own", 60_000.0)))
+    assert len(again.board.mail) == 2, "what hung there and what came since, on the board in use"
+    assert again.board is h._ordered[1].controller.board
+    assert len(first.board.mail) == 1, "the first run's stays as it was"
+
+
 def test_order_of_arrival_counts_not_that_of_delivery():
     diary = Diary(site())
     h = host(diary)

@@ -104,6 +104,19 @@ def test_a_control_rooms_reach_is_its_dso(asset, allowed):
     assert (verdict is None) == allowed
 
 
+@pytest.mark.parametrize(("architecture", "actor"), [("centralized", "dso_1.dms"), ("distributed", "dso_1.i4")])
+@pytest.mark.parametrize(("stage", "duty", "station", "rule"), [
+    (4, "balance_cell", "gen.G1", None), (4, "balance_cell", "gen.G9", "not dso_1"),
+    (3, "balance_cell", "gen.G1", "held by tso"), (4, "manage_congestion", "gen.G1", "not dso_1"),
+])
+def test_the_reserve_of_a_station_is_called_by_who_balances_its_cell(architecture, actor, stage, duty, station, rule):
+    rules = Responsibility(architecture, stage, ROLES, reserves={actor: frozenset({"gen.G1"})})
+    verdict = rules.authorize(actor, duty, station, 0)
+    expected = rule if rule is None or "held" in rule else f"{station} is not {actor}'s to move"
+    assert verdict is None if expected is None else expected in verdict
+    assert rules.authorize("dso_1.f03.a0", duty, station, 0) is not None
+
+
 def test_refusals_say_why():
     rules = table("centralized", 2)
     assert "'contral_voltage' is no duty" in rules.authorize("dso_1.dms", "contral_voltage", "dso_1.f03", 0)

@@ -59,7 +59,7 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
             actors = sorted({a.actor for a in actions})
             tables.append(action_table({"actor": actors, "duty": sorted({a.duty for a in actions})}, roles))
         if messages is not None:
-            tables.append(message_table(["a", "b"], ["t"], FATES))
+            tables.append(message_table(["a", "b", "c"], ["t", "secondary", "command/control_voltage"], FATES))
         path = tmp_path / f"run{next(count)}.h5"
         with RunWriter(
             path, attrs={"title": "t"}, start_iso=START, kinds=declared, events=tables, kpis=kpi_places()
@@ -84,7 +84,9 @@ def make_run(tmp_path: Path) -> Callable[..., Run]:
     return make
 
 
-def write_day(path: Path, architecture: str, stage: int, seed: int = 1, name: str = "") -> Path:
+def write_day(
+    path: Path, architecture: str, stage: int, seed: int = 1, name: str = "", degenerate: str = ""
+) -> Path:
     """Write a summer day of two feeders: load, sun, voltages that rise with export, a 30-min outage.
 
     Later stages curtail what would overload; with more than local control the voltage is held closer.
@@ -163,7 +165,8 @@ def write_day(path: Path, architecture: str, stage: int, seed: int = 1, name: st
     ]  # fmt: skip
     attrs = {
         "title": f"{name}summer day", "scenario": f"{name}summer", "architecture": architecture, "stage": stage,
-        "seed": seed, "disturbances": f"{name}12:00 loss of 300 MW in cell 1; 10:00 fault on {x} south",
+        "seed": seed, "degenerate": degenerate,
+        "disturbances": f"{name}12:00 loss of 300 MW in cell 1; 10:00 fault on {x} south",
         "duties": json.dumps({"observe": [role], "balance_cell": [f"{name}tso"]}),
         "events_json": json.dumps([{"t_ms": 43_200_000, "text": f"{name}loss of 300 MW in cell 1"}]),
         "provenance": {"gridseam": "0.1.0", "written": f"{name}2026-06-22"},

@@ -12,6 +12,7 @@ from results.compare import Comparison, best, compare, join, number, terminal_ta
 from results.cubefile import write_comparison
 from results.kpis.kpi import Kpi
 from results.kpis.table import KPIS
+from results.report import write_report
 from sims.core.errors import GridseamError
 
 
@@ -123,6 +124,25 @@ def test_a_users_figure_stands_in_the_terminal_table(day_run: Callable[..., Path
     out = io.StringIO()
     Console(file=out, width=120).print(terminal_table(compare({("local", 1): day_run("local", 1)}, (*KPIS, mine))))
     assert "[bold]Mine[/]" in out.getvalue()
+
+
+def test_pairings_that_decide_little_themselves_are_marked_and_explained(
+    day_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    runs = {
+        ("local", 3): day_run("local", 3, degenerate="a static band"),
+        ("local", 4): day_run("local", 4, degenerate="containment only"),
+        ("centralized", 3): day_run("centralized", 3),
+    }
+    comparison = compare(runs)
+    out = io.StringIO()
+    Console(file=out, width=160).print(terminal_table(comparison))
+    page = write_report(comparison, runs, tmp_path / "r.html").read_text()
+    assert "loc 3*" in out.getvalue()
+    assert "cen 3*" not in out.getvalue()
+    for text in ("* local 3: a static band", "* local 4: containment only"):
+        assert text in out.getvalue()
+        assert f"<li>{text}</li>" in page
 
 
 def test_nothing_to_compare_is_told() -> None:

@@ -60,7 +60,8 @@ def test_a_right_file_loads(small, write):
         (
             "grid: mv_oberrhein", "grid: mv_oberrein",
             "winter.yaml:18 dsos.0.interfaces.0.grids.1.grid: 'mv_oberrein' is not one of mv_oberrhein | "
-            "mv_oberrhein_kerber | cigre_mv | cigre_mv_lv, nor a ./file.json (did you mean mv_oberrhein?)",
+            "mv_oberrhein_kerber | cigre_mv | cigre_mv_lv, nor a ./file.json, .xlsx, .m, .mat, .zip or .xml, nor a "
+            "SimBench code like simbench:1-MV-rural--0-sw (did you mean mv_oberrhein?)",
         ),
         ("count: 2", "count: 0", "winter.yaml:17 dsos.0.interfaces.0.grids.0.count: 0 must be >= 1"),
         ("count: 2", "count: two", "winter.yaml:17 dsos.0.interfaces.0.grids.0.count: 'two' is not a whole number"),
@@ -72,8 +73,9 @@ def test_a_right_file_loads(small, write):
         ("sn_mva: 300", "sn_mva: -3", "winter.yaml:20 dsos.0.interfaces.1.trafo.sn_mva: -3 must be > 0"),
         (
             "kind: line_fault", "kind: line_falt",
-            "winter.yaml:29 disturbances.0.kind: 'line_falt' is not one of line_fault | comms_outage | tamper | "
-            "generator_trip | load_step | line_switch | island (did you mean line_fault?)",
+            "winter.yaml:29 disturbances.0.kind: 'line_falt' is not one of line_fault | comms_outage | "
+            "link_outage | tamper | drop | delay | replay | flood | attack | generator_trip | load_step | "
+            "line_switch | island (did you mean line_fault?)",
         ),
         (
             "kind: line_fault, feeder", "feeder",

@@ -93,6 +93,20 @@ def test_one_worker_gives_what_two_give(scenario, stand_in, tmp_path):
     assert contents[0] == contents[1]
 
 
+def test_the_longest_runs_begin_first_and_results_keep_their_order(scenario, stand_in, tmp_path):
+    both = [changed(scenario, {"seed": n, "matrix.stage": [3, 4]}) for n in (3, 4)]
+    out = tmp_path / "out"
+    for seed in (3, 4):
+        (out / f"seed-{seed}").mkdir(parents=True)
+    watch, jobs = Watching(), jobs_of(both, out)
+    outcomes = sweep(jobs, 1, watch, target=stand_in)
+    begun = [(a, s) for step, a, s in watch.seen if step == "started"]
+    one = [("distributed", 4), ("distributed", 3), ("centralized", 4), ("centralized", 3), ("local", 4), ("local", 3)]
+    assert begun == one * 2  # seed by seed: what pairings of a scenario share is prepared once
+    assert [o.job for o in outcomes] == jobs
+    assert [o.path.parent.name for o in outcomes] == ["seed-3"] * 6 + ["seed-4"] * 6
+
+
 def test_several_seeds_get_a_folder_each(scenario, tmp_path):
     seeds = [changed(scenario, {"seed": n}) for n in (3, 4)]
     jobs = jobs_of(seeds, tmp_path)

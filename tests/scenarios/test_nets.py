@@ -1,4 +1,5 @@
 import json
+import random
 
 import pandapower.networks as pn
 import pytest
@@ -38,6 +39,21 @@ def test_a_low_voltage_grid_takes_the_place_of_the_load_it_stands_for():
     kerber = nets.net("mv_oberrhein_kerber")
     assert (kerber.bus.vn_kv < 1).sum() > 57
     assert len(kerber.ext_grid) == len(nets.net("mv_oberrhein").ext_grid)
+
+
+def test_the_village_has_the_same_cables_in_every_process():
+    built = []
+    for seed in (1, 2):  # wherever pandapower's lot stands
+        random.seed(seed)
+        nets._published.cache_clear()
+        lines = nets.net("mv_oberrhein_kerber").line
+        built.append(lines.r_ohm_per_km.to_numpy().tolist())
+        random.seed(seed)
+        first = random.random()
+        random.seed(seed)
+        nets._village()
+        assert random.random() == first, "the lot of others is left where it was"
+    assert built[0] == built[1]
 
 
 @pytest.mark.parametrize(

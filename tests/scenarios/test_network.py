@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 
 from scenarios.load import load
-from scenarios.network import TOPICS, Route, addresses, build, port_of
+from scenarios.network import TOPICS, Route, addresses, build, carrier, port_of
+from sims.comms.network import Network
+from sims.comms.sampled import SampledNetwork
 from sims.core.errors import ScenarioError
 from sims.core.message import Message
 
@@ -97,3 +100,174 @@ def test_outages_of_one_place_that_overlap_are_refused_with_file_and_line(small,
     with pytest.raises(ScenarioError, match=rf"winter.yaml:{line}.*north.dms is down then already"):
         load(write(text))
     load(write(text.replace("16:05", "16:10")))
+
+
+def network(path, machines, shared, **overrides):
+    """Return the exact network of the small scenario with other keys."""
+    return build(load(path, None, {"disturbances": [], **overrides}), shared.places, machines)
+
+
+def spec(net, name):
+    return next(link for link in net.links if link.label == name)
+
+
+def test_columns_of_a_link_are_the_scenarios_and_the_others_the_table_s(small_path, shared, machines):
+    entry = {
+        "from": "dms", "to": "tso", "technology": "lte", "median": "40 ms", "rate_bit_s": 5000, "loss": 0.25,
+        "in_order": True, "queue_packets": 7, "duplicate": 0.5,
+    }  # fmt: skip
+    link = spec(network(small_path, machines, shared, **{"communication.links": [entry]}), "dso_1.dms--tso")
+    assert (link.rate, link.loss, link.in_order, link.limit, link.p_duplicate) == (5000, 0.25, True, 7, 0.5)
+    assert np.exp(link.mu) == pytest.approx(40e6)
+    assert link.sigma == pytest.approx(np.log(80 / 25) / 1.645)  # the spread of lte
+    untouched = spec(network(small_path, machines, shared), "dso_1.dms--tso")
+    assert (untouched.rate, untouched.limit, untouched.p_duplicate) == (100_000_000, 1000, 0.0)
+
+
+def test_a_link_between_two_places_is_taken_where_it_is_quicker(small_path, shared, machines):
+    entry = {"from": "dso_1.dms", "to": "dso_3.dms", "technology": "ideal"}
+    arrivals = []
+    for links in ([], [entry]):
+        net = network(small_path, machines, shared, **{"communication.links": links})
+        net.send(Message("dso_1.dms", "dso_3.dms", "request"), 0)
+        arrivals.append(net.advance(10**10)[0].arrived_ms)
+    assert arrivals[0] > 0 == arrivals[1]
+
+
+def test_links_and_places_fail_by_chance_with_the_mean_times_given(small_path, shared, machines):
+    net = network(
+        small_path, machines, shared,
+        **{
+            "communication.links": [
+                {"from": "primary", "to": "dms", "technology": "fibre", "mtbf": "9 h", "mttr": "1 h"},
+            ],
+            "communication.random_outages": [
+                {"node": "dso_2.dms", "mtbf": "3 h", "mttr": "1 h"},
+                {"link": "tso--dso_3.dms", "mtbf": "1 h", "mttr": "1 h"},
+            ],
+        },
+    )  # fmt: skip
+    rows = {(row.kind, row.name): row for row in net.disruptions.outages}
+    assert rows["link", "dso_1.i1--dso_1.dms"].availability == pytest.approx(0.9)
+    assert rows["node", "dso_2.dms"].availability == pytest.approx(0.75)
+    assert rows["link", "dso_3.dms--tso"].mttr_ms == 3_600_000
+    net.advance(4000 * 3600 * 10**9)
+    assert net.availability("dso_2.dms", "node") == pytest.approx(0.75, abs=0.04)
+
+
+def test_a_link_outage_cuts_one_way_or_both(small_path, shared, machines):
+    def arrived(link):
+        event = {"at": "1 min", "kind": "link_outage", "duration": "1 min", "link": link}
+        net = network(small_path, machines, shared, disturbances=[event])
+        net.advance(90 * 10**9)
+        net.send(Message("dso_1.f01", "dso_1.i1", "request"), 90 * 10**9)
+        net.send(Message("dso_1.i1", "dso_1.f01", "request"), 90 * 10**9)
+        return {m.sender for m in net.advance(10**13)}
+
+    assert arrived("dso_1.i1--dso_1.f01") == set()
+    assert arrived("dso_1.f01>dso_1.i1") == {"dso_1.i1"}
+    assert arrived("dso_1.i1>dso_1.f01") == {"dso_1.f01"}
+
+
+def test_mail_goes_around_a_link_that_is_down(small_path, shared, machines):
+    event = {"at": "1 min", "kind": "link_outage", "duration": "1 min", "link": "dso_1.dms--tso"}
+    net = network(small_path, machines, shared, disturbances=[event])
+    net.advance(90 * 10**9)
+    net.send(Message("dso_1.dms", "tso", "request"), 90 * 10**9)
+    assert len(net.advance(10**13)) == 1
+    assert net.drain_log()["hops"].tolist() == [4]  # by the interface substations of dso_1 and another DSO
+
+
+MINE = """
+from dataclasses import replace
+
+from sims.comms.attacks import Attack
+
+class Twice(Attack):
+    def __init__(self, link, start_ms, end_ms, *, name, topic=""):
+        super().__init__(link, start_ms, end_ms, topic=topic)
+        self.name = name
+
+    def touch(self, message, now_ms, rng):
+        values = {**message.values, self.name: 2 * message.values[self.name]}
+        return [(0.0, replace(message, values=values))]
+
+class Other:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "heard", "at"),
+    [
+        ({"kind": "drop"}, [], []),
+        ({"kind": "drop", "topic": "command"}, [3.0], [62]),
+        ({"kind": "tamper", "bias": {"v_pu": 0.5}}, [3.5], [62]),
+        ({"kind": "tamper", "replace": {"v_pu": 1.0}}, [1.0], [62]),
+        ({"kind": "delay", "delay": "30 s"}, [3.0], [92]),
+        ({"kind": "replay", "delay": "30 s"}, [3.0, 3.0], [62, 92]),
+        ({"kind": "flood", "load": 0.5}, [3.0], [62]),
+        ({"kind": "attack", "use": "./mine.py:Twice", "settings": {"name": "v_pu"}}, [6.0], [62]),
+    ],
+)
+def test_attacks_are_scheduled_by_the_scenario(small_path, shared, machines, tmp_path, event, heard, at):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "small.yaml").write_bytes(small_path.read_bytes())
+    event = {"at": "1 min", "duration": "5 s", "link": "dso_1.dms>tso", **event}
+    net = network(tmp_path / "small.yaml", machines, shared, disturbances=[event])
+    got = []
+    for second in (30, 62, 90, 200):  # before, during and after
+        got += net.advance(second * 10**9)
+        net.send(Message("dso_1.dms", "tso", "primary", {"v_pu": 3.0, "second": second}), second * 10**9)
+    of = {second: [m for m in got if m.values.get("second", 62) == second] for second in (30, 62, 90)}
+    assert [m.values["v_pu"] for m in of[62]] == heard
+    assert [int(m.arrived_ms / 1000) for m in of[62]] == at
+    assert [m.values["v_pu"] for m in of[30] + of[90]] == [3.0, 3.0]
+    counts = net.counts()
+    assert counts["sent"] == counts["delivered"] + sum(counts["dropped"].values()) + counts["in_flight"]
+
+
+@pytest.mark.parametrize(
+    ("use", "settings", "text"),
+    [
+        ("./mine.py:Other", {}, "'./mine.py:Other' does not derive from sims.comms.attacks.Attack"),
+        ("./mine.py:Twice", {"nome": "v_pu"}, "disturbances.0 Twice: cannot be made with nome: TypeError: "),
+    ],
+)
+def test_a_class_that_is_no_attack_is_refused(small_path, shared, machines, tmp_path, use, settings, text):
+    (tmp_path / "mine.py").write_text(MINE)
+    (tmp_path / "small.yaml").write_bytes(small_path.read_bytes())
+    event = {"at": "1 min", "duration": "1 min", "node": "dso_1.dms", "kind": "attack", "use": use}
+    event["settings"] = settings
+    with pytest.raises(ScenarioError) as caught:
+        network(tmp_path / "small.yaml", machines, shared, disturbances=[event])
+    assert text in str(caught.value)
+
+
+def test_who_insists_is_heard_in_spite_of_losses(small_path, shared, machines):
+    lossy = [{"from": "dms", "to": "tso", "technology": "fibre", "loss": 0.5}]
+    heard = []
+    for acknowledged in ([], [{"topic": "request", "retries": 12, "timeout": "1 s", "backoff": 1.0}]):
+        keys = {"communication.links": lossy, "communication.acknowledged": acknowledged}
+        net = network(small_path, machines, shared, **keys)
+        for k in range(100):
+            net.send(Message("dso_1.dms", "tso", "request"), k * 10**6)
+        heard.append(len(net.advance(10**12)))
+    assert heard[0] < 70 < 99 <= heard[1]
+
+
+def test_places_that_store_forward_when_the_link_is_back(small_path, shared, machines):
+    event = {"at": "1 min", "kind": "link_outage", "duration": "1 min", "link": "dso_1.f01--dso_1.i1"}
+    heard = []
+    for kinds in ([], ["primary"]):
+        net = network(small_path, machines, shared, disturbances=[event], **{"communication.store_and_forward": kinds})
+        net.advance(90 * 10**9)
+        net.send(Message("dso_1.f01", "tso", "request"), 90 * 10**9)
+        heard.append([m.arrived_ms > 120_000 for m in net.advance(10**12)])
+    assert heard == [[], [True]]
+
+
+def test_the_sampled_mode_is_a_key(small_path, shared, machines):
+    for mode, kind in (("exact", Network), ("sampled", SampledNetwork)):
+        scenario = load(small_path, None, {"disturbances": [], "communication.mode": mode})
+        assert type(carrier(scenario, shared.places, machines)) is kind

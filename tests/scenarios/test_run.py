@@ -110,3 +110,34 @@ def test_a_run_that_cannot_be_assembled_leaves_nothing_behind(small_path, tmp_pa
     with pytest.raises(ScenarioError, match=r"none\.py"):
         run_pairing(load(path, None, SHORT), "centralized", 1, tmp_path / "out")
     assert not list(tmp_path.rglob("*.h5"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "attacked"),
+    [
+        ({"communication.mode": "sampled"}, False),
+        (
+            {
+                "communication.metering.by_exception": {"scan": "1 min"},
+                "communication.metering.v_resolution_pu": 0.001,
+                "communication.acknowledged": [{"topic": "command"}],
+                "disturbances": [{"at": "2 min", "kind": "drop", "duration": "2 min", "node": "dso_1.i1"}],
+            },
+            True,
+        ),
+    ],
+    ids=["sampled", "attacked"],
+)  # fmt: skip
+def test_every_message_of_a_run_has_a_fate(small_path, tmp_path, keys, attacked):
+    given = {"time.duration": "6 min", "disturbances": [], **keys}
+    with Run(run_pairing(load(small_path, None, given), "centralized", 2, tmp_path)) as run:
+        fate = run.texts("messages", "fate").astype(str)
+        sent, arrived = run.column("messages", "sent_ms"), run.column("messages", "arrived_ms")
+    came = np.isin(fate, ("delivered", "duplicate", "replayed"))
+    assert came.sum() > 100
+    assert (np.isfinite(arrived) == came).all()
+    assert (arrived[came] >= sent[came]).all()
+    assert ("attacked" in fate) is attacked
+    if attacked:
+        at = sent[fate == "attacked"]
+        assert 120_000 <= at.min() < at.max() < 240_000

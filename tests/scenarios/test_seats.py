@@ -50,7 +50,30 @@ def test_there_is_a_controller_for_every_duty_held(seated):
         for duty in ("manage_congestion", "control_voltage", "restore_supply"):
             assert (duty, 2) in rows
         assert ("support_tso_voltage", 3) in rows
-        assert ("balance_cell", 4) in rows
+        assert {("balance_cell", 4), ("contain_frequency", 4)} <= rows
+
+
+def test_whoever_balances_knows_and_may_call_the_stations_of_its_own_cell_only(seated, shared):
+    numbers = {name: int(shared.case.bus_cell[bus]) + 1
+               for name, bus in zip(shared.case.machines.names, shared.case.machines.bus, strict=True)}
+    for architecture, does in (("centralized", "BalanceCell"), ("distributed", "CellAgents")):
+        table = responsibility_of(shared, architecture, 4)
+        before = responsibility_of(shared, architecture, 3)
+        for seat in seated(architecture, 4):
+            if type(seat.controller).__name__ != does:
+                continue
+            name, cell = seat.site.name, seat.site.grid.interfaces[0].cell
+            if architecture == "distributed":
+                cell = next(i.cell for i in seat.site.grid.interfaces if i.name == name)
+            mine = {f"gen.{g}" for g, number in numbers.items() if number == cell}
+            assert {g.address for g in seat.site.grid.generators} == mine
+            for g in numbers:
+                rule = table.authorize(name, "balance_cell", f"gen.{g}", 0)
+                assert (rule is None) == (f"gen.{g}" in mine)
+                assert "held by tso" in before.authorize(name, "balance_cell", f"gen.{g}", 0)
+                assert table.authorize(name, "manage_congestion", f"gen.{g}", 0), "for balancing alone"
+        area = next((s for s in table.roles if s.endswith(".a0")), None)
+        assert table.authorize(area, "balance_cell", "gen.G1", 0), "an area has no station"
 
 
 def test_the_tso_lets_go_of_a_cell_at_stage_4(seated):

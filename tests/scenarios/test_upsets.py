@@ -3,7 +3,7 @@ import pytest
 
 from scenarios.load import load
 from scenarios.shipped import transmission_path
-from scenarios.upsets import upsets
+from scenarios.upsets import disturbed, upsets
 from sims.core.errors import ScenarioError
 from sims.transmission import disturbances as physical
 from sims.transmission.case import MachineCase
@@ -63,3 +63,17 @@ def test_inertia_is_capped_then_scaled():
     assert machines.stored_mws.sum() == pytest.approx(15_000.0)
     h = np.minimum(case.machines["h_s"], 5.0)
     np.testing.assert_allclose(machines["h_s"] / h, (machines["h_s"] / h)[0])
+
+
+@pytest.mark.parametrize(("event", "expected"), [
+    ({"kind": "generator_trip", "generator": "G8"}, {"disturbed_machine": "G8"}),
+    ({"kind": "load_step", "bus": 20, "p_mw": 80.0}, {"disturbance_mw": 80.0}),
+])
+def test_the_run_file_tells_which_cell_loses_power(event, expected):
+    case = MachineCase.load(transmission_path("ieee39"))
+    scenario = with_({"at": "18:30", **event})
+    bus = 20 if "bus" in event else int(case.bus_ids[case.machines.bus[case.machines.names.index("G8")]])
+    cell = int(case.bus_cell[list(case.bus_ids).index(bus)]) + 1
+    assert disturbed(scenario, case) == {"disturbed_cell": f"cell_{cell}", "disturbance_s": 66_600.0, **expected}
+    both = [{"at": "18:30", **event}, {"at": "18:40", "kind": "load_step", "bus": 15, "p_mw": 10.0}]
+    assert disturbed(load("three_cells", overrides={"disturbances": both}), case) == {}

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from controllers.centralized.balance import BalanceCell, RestorationLaw, cell_error
+from controllers.belief import GeneratorBelief
+from controllers.centralized.balance import BalanceCell
 from sims.core.message import Message
 
 
@@ -13,38 +14,26 @@ def export(field):
     return -field.drawn.real.sum() * field.belief.grid.base_mva
 
 
-def run(kit, minutes, load, storage=0.5, sun=0.3, pv=1.2):
+def run(kit, minutes, load, storage=0.5, sun=0.3, pv=1.2, reserve=0.0, full_s=300.0):
+    """Let the load step at the start; stations give what is called, the whole contract in `full_s`."""
     field = kit.field(kit.feeder("oberrhein", pv=pv, storage=storage), load=0.5, sun=sun)
     schedule = export(field)
     field.load = load
     field.solve()
-    controller, sent = BalanceCell(kit.site([field.belief])), []
+    generators = (GeneratorBelief("G1", "gen.G1", 1, reserve, full_s),)
+    controller, sent = BalanceCell(kit.site([field.belief], generators=generators)), []
     controller.decide(0.0, [field.primary(0), *field.secondary(0)])
-    errors = [export(field) - schedule]
+    errors, called, field.come = [export(field) - schedule], 0.0, 0.0
     for k in range(1, minutes):
         mail = [field.primary(60_000 * k), *(field.secondary(60_000 * k) if k % 15 == 0 else [])]
-        out = controller.decide(60.0 * k, [*mail, tie(60_000 * k, export(field), schedule)])
+        out = controller.decide(60.0 * k, [*mail, tie(60_000 * k, export(field) + field.come, schedule)])
         sent.append(out)
         field.obey(out)
-        errors.append(export(field) - schedule)
+        called = next((m.values["p_delta_mw"] for m in out if m.receiver == "gen.G1"), called)
+        step = reserve * 60.0 / full_s
+        field.come += float(np.clip(called - field.come, -step, step))
+        errors.append(export(field) + field.come - schedule)
     return field, controller, errors, sent
-
-
-def test_cell_error_is_long_when_exporting_too_much_or_too_fast():
-    assert cell_error(110, 100, 50.0, 50.0, 1000) == 10
-    assert cell_error(100, 100, 50.01, 50.0, 1000) == pytest.approx(10)
-    # The self-responsible cell: a low frequency that its own droop answers is no error of its own.
-    assert cell_error(150, 100, 49.95, 50.0, 1000) == pytest.approx(0.0, abs=1e-9)
-
-
-def test_law_by_hand_and_without_windup():
-    law = RestorationLaw(0.1, 120.0)
-    assert law.step(-12.0, 60.0, -100, 100) == pytest.approx(1.2 + 6.0)
-    assert law.step(-12.0, 60.0, -100, 100) == pytest.approx(1.2 + 12.0)
-    for _ in range(50):
-        assert law.step(-12.0, 60.0, -100, 15.0) <= 15.0
-    assert law.integral_mw > -20
-    assert law.step(12.0, 60.0, -100, 15.0) < 15.0
 
 
 @pytest.mark.parametrize(("load", "sign"), [(0.6, 1), (0.4, -1)])
@@ -55,6 +44,44 @@ def test_restores_the_schedule_with_storage_first(kit, load, sign):
     assert sign * field.p_set.sum() > 0
     assert np.isinf(field.p_max).all()
     assert all(m.topic in ("command/balance_cell", "goal") for out in sent for m in out)
+
+
+def test_storage_fills_in_until_the_stations_have_come(kit):
+    field, _, errors, sent = run(kit, 20, 0.6, reserve=20.0, full_s=1200.0)
+    filled = [next(m.values["filled_in_mw"] for m in out if m.topic == "goal") for out in sent]
+    assert errors[0] < -3
+    assert filled[0] > 1, "a station that needs 20 min gives 1 MW in the first one"
+    assert abs(errors[4]) < 0.35 * abs(errors[0])
+    assert filled[-1] == 0.0
+    assert not field.p_set.any(), "storage is let go: the last order takes the set-point back"
+    assert abs(errors[-1]) < 0.25 * abs(errors[0])
+    assert field.come == pytest.approx(-errors[0], rel=0.3)
+
+
+def test_nothing_of_the_dso_is_moved_where_stations_are_quick_enough(kit):
+    field, _, errors, sent = run(kit, 12, 0.6, reserve=100.0)
+    assert abs(errors[-1]) < 1.0, "as exact as calls are told"
+    told = [m for out in sent for m in out if m.topic.startswith("command/")]
+    assert told
+    assert {m.receiver for m in told} == {"gen.G1"}
+    assert {m.topic for m in told} == {"command/balance_cell"}
+    assert not field.p_set.any()
+
+
+def test_feed_in_is_not_held_back_while_stations_can_go_down(kit):
+    field, _, errors, _ = run(kit, 30, 0.1, storage=0.02, sun=0.8, reserve=60.0, full_s=1200.0)
+    assert errors[0] > 8
+    assert np.isinf(field.p_max).all()
+    assert abs(errors[-1]) < 0.25 * errors[0]
+
+
+def test_droop_told_to_devices_is_no_error_of_the_cell(kit):
+    field = kit.field(kit.feeder("oberrhein"))
+    controller = BalanceCell(kit.site([field.belief]))
+    storage = controller._desk.register.of("storage")
+    controller._desk.droop_mw_per_hz[storage] = 100.0 / len(storage)
+    goal = controller.decide(60.0, [tie(60_000, 50.0 + 4.0, 0.0, f=49.95)])[-1].values
+    assert goal["error_mw"] == pytest.approx(0.0, abs=1e-9)
 
 
 def test_curtails_only_when_storage_is_used_up(kit):

@@ -1,7 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from controllers.centralized.congestion import ManageCongestion
+from controllers.centralized.congestion import STEP_PU, ManageCongestion, _schedule
+from controllers.dms.congestion import Lever, Supply
 
 
 def commands(out):
@@ -83,3 +86,47 @@ def test_silence_and_twice_the_same_mail_do_no_harm(kit):
 def test_a_feeder_without_trouble_gets_no_mail(kit):
     _, _, sent = run(kit, "oberrhein", 12, lambda k: 0.3, pv=0.5)
     assert not any(commands(out) for out in sent)
+
+
+def at_busbar(kit):
+    """A feeder whose PV stands at the first busbar with a transformer, spoken to through the primary substation."""
+    belief = kit.feeder("cigre", pv=1.0, storage=0.0)
+    d, busbar = belief.devices, int(kit.field(belief).net.feed_busbar[0])
+    return dataclasses.replace(belief, devices=dataclasses.replace(d, node=np.where(d.kind == "pv", busbar, d.node)))
+
+
+@pytest.mark.parametrize(("stage", "told"), [(2, True), (3, False)])
+def test_an_overloaded_transformer_is_relieved_of_reactive_power_in_small_steps(kit, stage, told):
+    field = kit.field(at_busbar(kit), load=0.5, sun=0.0)
+    field.regulate()
+    controller = ManageCongestion(kit.site([field.belief], stage=stage))
+    drawn = [field.drawn.imag[0]]
+    orders = []
+    for k in range(0, 16, 5):
+        frame = field.primary(60_000 * k)
+        loading = np.full(len(field.net.feed), 10.0)
+        loading[0] = 110.0
+        frame = dataclasses.replace(frame, values={**frame.values, "loading_percent": loading})
+        mail = [frame, *field.secondary(60_000 * k)]
+        out = [m for m in commands(controller.decide(60.0 * k, mail)) if "q_set_mvar" in m.values]
+        before = abs(field.v[field.net.feed_busbar[0]])
+        field.obey(out)
+        assert abs(field.v[field.net.feed_busbar[0]]) - before < STEP_PU * 1.2
+        orders += out
+        drawn.append(field.drawn.imag[0])
+        field.regulate()
+    assert bool(orders) is told
+    station = field.belief.gateways[field.net.feed_busbar[0]] or field.belief.name
+    assert all(m.receiver == station and m.topic == "command/manage_congestion" for m in orders)
+    assert bool(drawn[-1] < drawn[0] - 1e-4) is told
+
+
+def test_kept_storage_fills_while_its_transformer_has_room():
+    node, zero = np.zeros(2, dtype=np.int64), np.zeros(2)
+    levers = Lever(node, zero, np.array([-2.0, -4.0]), np.array([2.0, 4.0]), zero, np.ones(2))
+    kept, below = np.ones(2, dtype=bool), np.ones((1, 2))
+    for drawn, taken in ((20.0, 0.0), (12.0, 3.0), (-5.0, 6.0)):  # of 20 MW 15 are filled up to
+        supply = Supply(np.array([drawn]), np.array([-20.0]), np.array([20.0]))
+        np.testing.assert_allclose(_schedule(supply, levers, kept, below).sum(), -taken)
+    rest = _schedule(Supply(np.array([0.0]), np.array([-np.inf]), np.array([np.inf])), levers, kept, below)
+    np.testing.assert_allclose(rest, 0.0)

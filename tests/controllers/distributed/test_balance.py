@@ -5,7 +5,7 @@ from controllers.belief import Belief
 from controllers.contract import Site
 from controllers.distributed.balance import CellAgents
 from controllers.distributed.delivery import ShareActive
-from controllers.specimen import small_feeder
+from controllers.specimen import small_belief, small_feeder
 from sims.core.message import Message
 
 CELL_1 = ("dso_1.i4", "dso_1.i8")
@@ -24,6 +24,8 @@ class Cells:
         self.town = town(classes, sites=names, roles=dict.fromkeys(names, "agent"), **kwargs)
         self.imbalance, self.capacity, self.with_areas = imbalance, capacity, with_areas
         self.given = dict.fromkeys((*CELL_1, *CELL_2), 0.0)
+        self.called = dict.fromkeys((f"gen.GENROU_{k}" for k in (1, 2, 3)), 0.0)
+        self.come = dict(self.called)
         self.parts = {}
         self.ties = []
 
@@ -33,6 +35,12 @@ class Cells:
                 self.parts[m.sender, m.topic] = float(m.values["amount"])
         for name in self.given:
             self.given[name] = self.parts.get((name, "share/p"), 0.0) - self.parts.get((name, "share/cut"), 0.0)
+        for _, m in self.town.commands:
+            if "p_delta_mw" in m.values:
+                self.called[m.receiver] = m.values["p_delta_mw"]
+        for g in small_belief().generators:  # all of the reserve is there after five minutes
+            step = g.reserve_mw / 5
+            self.come[g.address] += float(np.clip(self.called[g.address] - self.come[g.address], -step, step))
         mail = []
         if self.with_areas and self.town.physics is not None:
             world = self.town.physics
@@ -45,7 +53,8 @@ class Cells:
                 mail.append(Message(f"{name}.f.a0", name, "capacity/p", {"capacity": np.array([up, down], float)}))
         self.ties.append([])
         for cell, members, schedule in ((0, CELL_1, 100.0), (1, CELL_2, -100.0)):
-            tie = schedule - self.imbalance(cell, now_ms) + sum(self.given[m] for m in members)
+            come = sum(self.come[g.address] for g in small_belief().generators if g.cell == cell + 1)
+            tie = schedule - self.imbalance(cell, now_ms) + sum(self.given[m] for m in members) + come
             self.ties[-1].append(tie - schedule)
             for name in members:
                 values = {"cell": cell, "f_hz": 50.0, "p_tie_mw": tie, "p_sched_mw": schedule}
@@ -66,6 +75,50 @@ def test_a_step_is_restored_by_both_agents_pro_rata_of_capacity(town):
     assert cells.given["dso_1.i4"] == pytest.approx(150.0, abs=4)
     assert cells.given["dso_1.i8"] == pytest.approx(50.0, abs=2)
     assert cells.given["dso_2.i15"] == 0.0, "restored inside the disturbed cell alone"
+
+
+def test_stations_take_over_what_feeders_fill_in(town):
+    cells = Cells(town, lambda cell, now_ms: 300.0 if cell == 0 and now_ms >= 300_000 else 0.0, settings={"net_mw": 0},
+                  stations=True)
+    filled = []
+    minute = cells.minute
+
+    def watched(now_ms):
+        mail = minute(now_ms)
+        filled.append(sum(cells.given.values()))
+        return mail
+
+    cells.minute = watched
+    errors = cells.run(40)
+    assert max(filled) > 40.0, "the reserve takes its time, and feeders are quick"
+    assert filled[-1] == 0.0, "and are let go"
+    assert abs(errors[-1]).max() < 4.0
+    assert abs(errors[12:, 0]).max() < 0.05 * 300.0, "back within 5 % some minutes after the loss"
+    assert errors[:, 0].max() < 15.0
+    # 300 of 400 MW by the contracts of 300 and 100 MW, the first interface's and the second's to call
+    assert [cells.come[f"gen.GENROU_{k}"] for k in (1, 2, 3)] == pytest.approx([225.0, 75.0, 0.0], abs=3.0)
+    by = {(m.sender, m.receiver) for _, m in cells.town.commands if m.receiver.startswith("gen.")}
+    assert by == {("dso_1.i4", "gen.GENROU_1"), ("dso_1.i8", "gen.GENROU_2")}
+    assert not cells.town.refused
+
+
+def test_what_the_stations_cannot_give_stays_with_the_feeders(town):
+    cells = Cells(town, lambda cell, now_ms: 550.0 if cell == 0 else 0.0, settings={"net_mw": 0}, stations=True)
+    errors = cells.run(40)
+    assert cells.come["gen.GENROU_1"] + cells.come["gen.GENROU_2"] == pytest.approx(400.0)
+    assert cells.given["dso_1.i4"] + cells.given["dso_1.i8"] == pytest.approx(150.0, abs=6)
+    assert abs(errors[-1]).max() < 6.0
+
+
+def test_a_disturbance_elsewhere_is_no_error_though_devices_answer_to_it(town):
+    agent = Cells(town, lambda cell, now_ms: 0.0, stations=True).town.of(CellAgents)[0]
+    df = -0.05
+    # machines by their bias of 700 MW/Hz, devices by the tenth of it that they owe beyond 10 mHz
+    answer = -(700.0 * df + 70.0 * (df + 0.01))
+    values = {"cell": 0, "f_hz": 50.0 + df, "p_tie_mw": 100.0 + answer, "p_sched_mw": 100.0}
+    agent.decide(60.0, [Message("tso", agent.site.name, "tie", values, sent_ms=60_000)])
+    assert agent.error_mw == 0.0
+    assert agent.demand_mw == 0.0
 
 
 def test_demand_stops_at_the_capacity_and_comes_back_at_once(town):
@@ -146,7 +199,7 @@ def test_an_empty_storage_is_no_capacity(town, physics):
     world = physics(pv_mw=0.0)
     cells = Cells(town, lambda cell, now_ms: 3.0 if cell == 0 else 0.0, capacity=((0, 0), (0, 0), (0, 0)),
                   with_areas=True, physics=world, settings={"net_mw": 0, "deadband_mw": 0.2})
-    cells.run(70)
+    cells.run(90)
     # half of 1 MWh each at 0.5 MW lasts 48 minutes down to a tenth
     for c in cells.town.of(ShareActive):
         assert c.tree.own[0] == pytest.approx(c.reserve.ev_mw.sum())

@@ -3,7 +3,8 @@ import pytest
 
 from controllers.contract import Site
 from controllers.distributed.area import Area
-from controllers.distributed.book import OrderBook, filled
+from controllers.distributed.book import OrderBook
+from controllers.distributed.order_kernels import filled
 from controllers.specimen import small_belief, small_feeder
 
 PV = ("pv",)

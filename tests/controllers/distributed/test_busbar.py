@@ -60,6 +60,21 @@ def test_an_order_names_the_transformer_and_waits_for_the_taps(town, physics):
     assert busbars.orders(np.array([0.94]), np.array([1.0]), 0.958, 1.042, 60.0 + Busbars.HOLD_S)
 
 
+def test_none_is_raised_while_its_transformer_is_overloaded(town, physics):
+    site, lead = agent(town, 0)
+    busbars = Busbars(site, lead, "control_voltage")
+    busbars.step_pu = [0.0125]
+
+    def orders(now_s, percent, low, high):
+        busbars.primary(dict(physics().primary(0).values, loading_percent=np.array([percent])))
+        return busbars.orders([low], [high], 0.958, 1.042, now_s)
+
+    assert not orders(0.0, 104.0, 0.94, 1.0)
+    assert orders(60.0, 96.0, 0.94, 1.0), "there is nothing to wait for once it is over"
+    (order,) = orders(600.0, 104.0, 0.98, 1.05)
+    assert order.values["v_set_pu"] < 1.0, "lowering carries less, not more"
+
+
 def test_a_raised_busbar_returns_once_there_is_room(town, physics):
     site, lead = agent(town, 0)
     busbars = Busbars(site, lead, "control_voltage")

@@ -86,6 +86,6 @@ def test_vehicles_are_left_a_part_of_what_their_substation_meters(town, physics)
     agents.run(1_800_000, metered)
     here = world.feeder.devices
     ev = here.kind == "ev"
-    # By nameplate a quarter of the cluster's rating and 0.6 of the load are usual; 4.2 of 11 kW are left.
-    part = 0.25 * here.p_rated_mw[ev] / (0.25 * here.p_rated_mw[ev] + 0.6 * world.feeder.load_mw[here.node[ev]])
+    # By nameplate 0.15 of the cluster's rating and 0.8 of the load are usual; 4.2 of 11 kW are left.
+    part = 0.15 * here.p_rated_mw[ev] / (0.15 * here.p_rated_mw[ev] + 0.8 * world.feeder.load_mw[here.node[ev]])
     assert world.p_set[ev] == pytest.approx(-4.2 / 11 * 0.4 * part)

@@ -4,6 +4,7 @@ import pytest
 from controllers.distributed.outage import below, deepest, room_mva, ties_of, way_out
 from controllers.distributed.restoration import RestoreSupply
 from controllers.specimen import TIE_LINE, small_grid
+from sims.core.message import Message
 
 
 def test_what_lies_below_a_line():
@@ -40,6 +41,43 @@ def strike(world, line, at_ms):
             mail += [world.secondary(n, now_ms) for n in range(2, 8) if world.v[n] > 0]
         return mail
     return minute
+
+
+ORDERS = {
+    "the trip last": lambda m: 400 if m.topic == "fault" else 0,
+    "the trip long after": lambda m: 20_000 if m.topic == "fault" else 0,
+    "the nearest indicator first": lambda m: 0 if m.topic == "fault" else 2_000 * int(m.values["line"][0]),
+    "the farthest indicator first": lambda m: 0 if m.topic == "fault" else 5_000 - 2_000 * int(m.values["line"][0]),
+    "all but the trip and the head's indicator late": lambda m: (
+        0 if m.topic == "fault" or m.values["line"][0] == 0 else 3_000
+    ),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("line", [1, 2])
+def test_the_order_in_which_trip_and_indicators_arrive_does_not_matter(town, physics, line, order):
+    world = physics()
+    agents = town([RestoreSupply], physics=world, stage=2)
+    agents.late_ms = lambda m: ORDERS[order](m) if m.topic in ("fault", "fault_indicator") else 0
+    agents.run(15 * 60_000, strike(world, line, 300_000))
+    assert not world.closed[line]
+    assert all(world.closed[n] for n in range(line)), "nothing stays open that was opened before all was known"
+    assert world.closed[TIE_LINE]
+    assert world.dark == []
+    assert world.trips == 1
+    assert agents.reports[-1][1].values["line"] == line
+
+
+def test_an_indicator_of_an_old_fault_does_not_count_at_the_next(town, physics):
+    world = physics()
+    lead = next(c for c in town([RestoreSupply], physics=world, stage=2).of(RestoreSupply) if c.area.leads)
+    indicator = Message("dso_1.f03.s3", lead.site.name, "fault_indicator", {"line": 2, "passed": True})
+    fault = Message("dso_1.f03", lead.site.name, "fault", {"tripped_line": 0})
+    lead.decide(300.0, [indicator])
+    assert lead.case is None
+    lead.decide(3600.0, [fault])
+    assert lead.case.passed == set()
 
 
 @pytest.mark.parametrize(("line", "head", "dark_after"), [(1, 0, []), (2, 0, []), (0, 0, []), (4, 3, [])])

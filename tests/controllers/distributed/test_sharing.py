@@ -62,11 +62,11 @@ def test_a_letter_that_a_newer_one_overtook_changes_nothing(tree):
 
 
 def test_a_sum_is_told_when_it_moved_or_is_old(tree):
-    tree.own = np.array([10.0])
+    tree.own = [10.0]
     assert tree.announce("x", 0.0)
-    tree.own = np.array([10.7])
+    tree.own = [10.7]
     assert not tree.announce("x", 300.0)
-    tree.own = np.array([10.9])
+    tree.own = [10.9]
     letter, = tree.announce("x", 600.0)
     assert letter.values["capacity"][0] == 10.9
     assert not tree.announce("x", 600.0 + tree.REFRESH_S - 1)

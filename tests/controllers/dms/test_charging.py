@@ -30,8 +30,8 @@ def cluster(kit):
 def test_demand_is_split_by_nameplate(cluster):
     charging, file, rows, _ = cluster
     drawn, natural, least = charging.believed(file, rows, np.full(rows[0] + 1, np.nan))
-    # 0.25 x 4 against 0.6 x 2 MW: 1/2.2 of 1.2 MW
-    np.testing.assert_allclose([drawn[0], natural[0]], 1.2 / 2.2)
+    # 0.15 x 4 against 0.8 x 2 MW: 0.6/2.2 of 1.2 MW
+    np.testing.assert_allclose([drawn[0], natural[0]], 1.2 * 0.6 / 2.2)
     np.testing.assert_allclose(least, KEPT_SHARE * natural)
 
 

@@ -51,6 +51,17 @@ def test_wishes_add_up_caps_hold_together(book):
     assert book.total("p_max_mw")[row[0]] == 0.5
 
 
+def test_asked_tells_ones_own_part_and_the_outcome_without_gaps(book):
+    rows = book.register.of("storage")[:2]
+    rated = book.register.p_rated_mw[rows]
+    assert [part.tolist() for part in book.asked("a", "p_set_mw", rows)] == [[0.0, 0.0], [0.0, 0.0]]
+    book.wish("a", "p_set_mw", rows[:1], 0.3 * rated[:1])
+    book.wish("b", "p_set_mw", rows, -0.1 * rated)
+    mine, outcome = book.asked("a", "p_set_mw", rows)
+    assert mine == pytest.approx([0.3 * rated[0], 0.0])
+    assert outcome == pytest.approx([0.2 * rated[0], -0.1 * rated[1]])
+
+
 def test_only_changes_are_told_and_what_would_expire_is_told_again(book):
     rows = book.register.of("pv", feeder=0)
     rated = book.register.p_rated_mw[rows]

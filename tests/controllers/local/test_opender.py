@@ -7,6 +7,7 @@ import pytest
 
 from controllers.local import rules
 from controllers.local.freq_droop import FrequencyDroop
+from controllers.local.makers import makers
 from controllers.local.pu import VOLT_WATT_B, PowerVoltage
 from controllers.local.qu import VOLT_VAR_B, ReactiveVoltage
 from controllers.local.trips import Trips
@@ -22,7 +23,7 @@ def reference(**settings):
 
 
 def law_of(category, law):
-    return rules.read(f"ieee1547_{category}").makers()[law](1)
+    return makers(rules.read(f"ieee1547_{category}"))[law](1)
 
 
 def steady(unit, v, f, p_avail, steps=1):
@@ -151,9 +152,35 @@ def test_trips_and_return_over_random_trajectories(terminal, category, abnormal,
     unit = reference(
         PF_MODE_ENABLE=False, NP_ABNORMAL_OP_CAT=abnormal, ES_RAMP_RATE=200, ES_DELAY=60, MC_ENABLE=False,
     )
-    law = Trips(1, replace(law_of(category, "trips").settings, delay_s=60.0, ramp_s=200.0))
+    law = Trips(1, replace(law_of(category, "trips").settings, delay_s=60.0, ramp_s=200.0, cease_v_pu=None))
     ours, theirs = follow(unit, law, terminal, dt, v, f, p, "p")
     off = theirs == 0
     assert np.abs(ours - theirs).max() < 1e-3
     assert off.any()
     assert not off[-1]
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_momentary_cessation_over_random_trajectories(terminal, seed):
+    rng, dt = np.random.default_rng(seed), 0.02
+    v = np.ones(int(90 / dt))
+    for start in (10, 30, 50, 70):  # none long enough to trip
+        a = int((start + rng.uniform(0, 5)) / dt)
+        v[a : a + int(rng.uniform(0.02, 1.8) / dt)] = rng.choice([0.2, 0.45, 0.8, 1.12, 1.18])
+    p = wander(rng, 90, dt, 0.3, 1.0, 30.0)
+    unit = reference(
+        PF_MODE_ENABLE=False, NP_ABNORMAL_OP_CAT="CAT_III", MC_ENABLE=True, MC_LVRT_V1=0.5, MC_HVRT_V1=1.1,
+        MC_RESP_T=0.07, MC_RETURN_T=0.39, NP_RT_RAMP_UP_TIME=0,
+    )
+    settings = law_of("b", "trips").settings
+    assert settings.cease_v_pu == (0.5, 1.1)
+    law, ours, theirs = Trips(1, replace(settings, cease_s=0.07, restore_s=0.39)), [], []
+    opender.DER.t_s = dt
+    for k in range(len(v)):
+        unit.update_der_input(v_pu=v[k], f=60.0, p_dc_pu=p[k])
+        unit.run()
+        theirs.append(unit.ridethroughperf.rt_ctrl in ("Cease to Energize", "Trip"))
+        ours.append(bool(law.respond(terminal(v_pu=v[k], f_hz=60.0, p_mw=p[k], s_rated_mva=1.0), dt)[0][0] == 0.0))
+    assert any(theirs)
+    assert not theirs[-1]
+    assert ours == theirs

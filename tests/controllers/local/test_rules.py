@@ -3,6 +3,7 @@ import pytest
 
 from controllers.local import rules
 from controllers.local.fcr import FCR, V2G
+from controllers.local.makers import makers
 from controllers.local.pf import VDE_4105, VDE_4110
 from controllers.local.settings import equip
 from controllers.local.trips import TripSettings
@@ -10,7 +11,7 @@ from sims.core.errors import ScenarioError
 
 
 def test_the_german_set_holds_the_defaults_of_the_laws():
-    made = {law: make(2) for law, make in rules.read("vde").makers().items()}
+    made = {law: make(2) for law, make in makers(rules.read("vde")).items()}
     assert made["pf_4105"].settings == VDE_4105
     assert made["pf_4110"].settings == VDE_4110
     assert made["fcr"].settings == FCR
@@ -20,15 +21,16 @@ def test_the_german_set_holds_the_defaults_of_the_laws():
 
 
 def test_both_ieee_categories_come_along():
-    a, b = (rules.read(f"ieee1547_{c}").makers() for c in "ab")
-    assert b["trips"](1).settings == TripSettings()
+    a, b = (makers(rules.read(f"ieee1547_{c}")) for c in "ab")
+    assert b["trips"](1).settings == TripSettings(cease_v_pu=(0.5, 1.1))
+    assert a["trips"](1).settings.cease_v_pu is None
     assert a["trips"](1).settings.under_v == ((0.70, 2.0), (0.45, 0.16))
     assert a["qu"](1).curve(1.0).x == (0.90, 1.0, 1.10)
     assert set(rules.names()) == {"vde", "ieee1547_a", "ieee1547_b"}
 
 
 def test_frequencies_follow_the_grid_and_clearing_times_do_not():
-    made = rules.read("ieee1547_b").makers(50.0)
+    made = makers(rules.read("ieee1547_b"), 50.0)
     s = made["trips"](1).settings
     assert s.over_f == ((pytest.approx(51.2), 300.0), (pytest.approx(52.0), 0.16))
     assert s.enter_f_hz == pytest.approx((49.5, 50.1))

@@ -53,6 +53,27 @@ def test_a_disturbance_before_the_return_begins_the_delay_anew(terminal):
     assert run(law, terminal, 3.0)[0] == 1.0
 
 
+def test_momentary_cessation_stops_at_once_and_goes_on_without_delay(terminal):
+    law = Trips(1, TripSettings(cease_v_pu=(0.5, 1.1)))
+    assert run(law, terminal, 0.08, v_pu=0.4) == (1.0, 0.3)
+    assert run(law, terminal, 0.02, v_pu=0.4) == (0.0, 0.0), "within 83 ms"
+    assert run(law, terminal, 1.5, v_pu=0.4) == (0.0, 0.0)
+    assert law.off.tolist() == [True]
+    assert run(law, terminal, 0.38, v_pu=0.97) == (0.0, 0.0)
+    assert run(law, terminal, 0.02, v_pu=0.97) == (1.0, 0.3), "no delay to return to service, no ramp"
+    assert run(law, terminal, 5.0, v_pu=1.15) == (0.0, 0.0)
+    assert run(law, terminal, 8.1, v_pu=1.15) == (0.0, 0.0)
+    assert run(law, terminal, 60.0, v_pu=1.0) == (0.0, 0.0), "it has tripped after 13 s"
+
+
+def test_cessation_survives_a_restart_and_steps_of_minutes(terminal):
+    law, twin = (Trips(1, TripSettings(cease_v_pu=(0.5, 1.1))) for _ in range(2))
+    run(law, terminal, 1.0, v_pu=0.4)
+    twin.set_state(law.get_state())
+    assert run(twin, terminal, 0.2, v_pu=1.0) == (0.0, 0.0)
+    assert run(twin, terminal, 60.0, dt=60.0, v_pu=1.0) == (1.0, 0.3)
+
+
 def test_in_steps_of_minutes_what_held_counts_for_the_whole_step(terminal):
     law = Trips(1)
     assert run(law, terminal, 60, dt=60, v_pu=0.7) == (0.0, 0.0)

@@ -63,13 +63,13 @@ def test_off_in_cells_the_dso_balances():
 def test_an_old_measurement_that_comes_late_moves_nothing():
     afrr = Afrr(site())
     afrr.decide(60.0, [tie(60.0, (40.0, -100.0))])
-    before = dict(afrr.integral_mw)
+    before = {cell: law.integral_mw for cell, law in afrr.laws.items()}
     assert not afrr.decide(120.0, [tie(0.0, (400.0, -100.0))])
-    assert afrr.integral_mw == before
+    assert {cell: law.integral_mw for cell, law in afrr.laws.items()} == before
 
 
 def test_orders_are_renewed_before_they_expire():
-    afrr = Afrr(site(ttl_s=240))
-    afrr.integral_mw[1] = 50.0
+    afrr = Afrr(site(reserve_ttl_s=240))
+    afrr.laws[1].integral_mw = -50.0
     times = [k * 60 for k in range(20) if afrr.decide(k * 60.0, [tie(k * 60.0, (100.0, -100.0))])]
     assert np.diff(times).max() <= 180

@@ -27,12 +27,21 @@ def test_never_restored_and_never_disturbed(make_run: Callable[..., Run]) -> Non
     assert restoration([0, 100, 4, 40, 3]) == 180.0  # it left the 5 % once more
 
 
-def test_who_restored(make_run: Callable[..., Run]) -> None:
-    gen = [[100, 200, 300]] * 3 + [[150, 250, 300]] + [[190, 210, 300]]
-    where = {"cell": {"disturbed_cell": "c0", "disturbance_s": 180.0}}
-    labels = {"cell": ["c0", "c1", "c2"]}
-    assert cells.outside_share(make_run({"cell": {"p_gen_mw": gen}}, attrs=where, labels=labels)) == pytest.approx(0.1)
-    assert np.isnan(cells.outside_share(make_run({"cell": {"p_gen_mw": gen}}, labels=labels)))
+def test_who_carries_the_loss_in_the_end(make_run: Callable[..., Run]) -> None:
+    # a row each 5 min; G2 gives 200 MW until it trips at 600 s; in the end 50, 40 and 30 MW still come from outside
+    tie = [[0.0, 0], [0, 0], [-110, 110], [-80, 80], [-50, 50], [-40, 40], [-30, 30]]
+    gen = [[100.0, 200]] * 2 + [[150, 0]] * 5
+
+    def share(**about: object) -> float:
+        data = {"cell": {"p_tie_mw": tie, "p_sched_mw": [[0.0, 0.0]] * 7}, "gen": {"p_mw": gen}}
+        labels = {"cell": ["c0", "c1"], "gen": ["G1", "G2"]}
+        return cells.outside_share(make_run(data, every_s=300, attrs={"cell": about}, labels=labels))
+
+    assert share(disturbed_cell="c0", disturbance_s=600.0, disturbed_machine="G2") == pytest.approx(40 / 200)
+    assert share(disturbed_cell="c0", disturbance_s=600.0, disturbance_mw=-400.0) == pytest.approx(40 / 400)
+    assert np.isnan(share())
+    assert np.isnan(share(disturbed_cell="c0", disturbance_s=1500.0, disturbed_machine="G2")), "too short after it"
+    assert np.isnan(share(disturbed_cell="c0", disturbance_s=600.0, disturbed_machine="G9"))
 
 
 def test_no_schedule_no_error(make_run: Callable[..., Run]) -> None:

@@ -28,7 +28,8 @@ def test_losses_and_vehicles(make_run: Callable[..., Run]) -> None:
     run = make_run({
         "feeder": {"loss_mw": [[0.1, 0.3], [0.2, 0.2]], "ev_mw": [[-2, 0], [0.5, -1]],
                    "ev_unmet_mwh": [[0.0, 0.1], [0.4, 0.1]]},
-        "system": {"loss_transmission_mw": [10.0, 20.0], "balance_mw": [1e-6, -3e-6], "residual_v_pu": [1e-7, 2e-7]},
+        "system": {"loss_transmission_mw": [10.0, 20.0], "balance_mw": [1e-6, -3e-6]},
+        "interface": {"residual_v_pu": [[1e-7, 0.0], [1e-8, 2e-7]]},
     }, every_s=900)  # fmt: skip
     assert energy.distribution_losses_mwh(run) == pytest.approx(0.8 / 4)
     assert energy.transmission_losses_mwh(run) == pytest.approx(7.5)

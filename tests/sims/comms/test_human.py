@@ -12,8 +12,8 @@ def delays_min(spec, count):
     net = Network([spec.a, spec.b], [spec], seed=6)
     for i in range(count):
         # far enough apart for no call to wait for another
-        net.send(Message(spec.a, spec.b, "call", sent_ms=i * 10**9), i * 10**15)
-    return np.array([(m.arrived_ms - m.sent_ms) / 60_000 for m in net.advance(10**15 * (count + 1))])
+        net.send(Message(spec.a, spec.b, "call", sent_ms=i * 10**8), i * 10**14)
+    return np.array([(m.arrived_ms - m.sent_ms) / 60_000 for m in net.advance(10**14 * (count + 1))])
 
 
 def test_a_call_takes_minutes():

@@ -298,6 +298,11 @@ def test_sending_into_the_past_and_negative_sizes_are_refused():
         net.send(Message("a", "b", "m"), 4 * MS)
     with pytest.raises(ValueError, match="size_bytes -1"):
         net.send(Message("a", "b", "m", size_bytes=-1), 5 * MS)
+    net.send(Message("a", "b", "m"), 5 * MS)
+    with pytest.raises(ValueError, match=r"size_bytes 2000000000 is not within 0\.\.1073741824"):
+        net.send_all([Message("a", "b", "m", size_bytes=2 * 10**9)], [5 * MS])
+    with pytest.raises(ValueError, match="4000000 ns has passed"):
+        net.send_all([Message("a", "b", "m")], [4 * MS])
 
 
 def test_all_faults_of_a_network_are_reported_at_once():

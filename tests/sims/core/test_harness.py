@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from mosaik import scheduler
 from mosaik.exceptions import SimulationError
 
 from sims.core.clock import next_tick
@@ -41,6 +42,21 @@ def test_a_time_shifted_connection_delivers_its_initial_value_then_what_was_writ
         world.connect("source", "x", "reader", shifted=True, initial=-1.0)
         world.run(50)
     assert seen == [(0, -1.0), (10, 0.0), (20, 10.0), (30, 20.0), (40, 30.0)]
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_a_state_port_left_out_of_a_step_keeps_its_value_at_the_reader(shifted):
+    seen = []
+    source = Model(
+        Ports(writes=("x", "y")), lambda now, _: Step(now + 10, {"y": 0.0} if now % 30 else {"x": float(now)})
+    )
+    with Harness() as world:
+        world.add("source", source)
+        world.add("reader", reader(10, seen))
+        world.connect("source", "x", "reader", shifted=shifted, **({"initial": 0.0} if shifted else {}))
+        world.run(80)
+    late = 1 if shifted else 0
+    assert seen == [(now, max(0.0, float((now - late) // 30 * 30))) for now in range(0, 80, 10)]
 
 
 @pytest.mark.parametrize("slow_ms", [30, 60])
@@ -177,13 +193,13 @@ def test_a_simulator_that_stops_early_fails_the_run(monkeypatch):
         world.add("whole", clocked(100))
         world.add("short", clocked(100))
         runners = world._world.compile(use_cache=True)
-        original = world._world.run
+        original = scheduler.run
 
-        def run(**options):  # as a lost remote simulator does: the run returns as if all were well
-            original(**options)
+        async def run(*arguments):  # as a lost remote simulator may: the run returns as if all were well
+            await original(*arguments)
             runners["short"].progress.time = type(runners["short"].progress.time)(300)
 
-        monkeypatch.setattr(world._world, "run", run)
+        monkeypatch.setattr(scheduler, "run", run)
         with pytest.raises(ModelError, match=r"^short at 0\.300 s: stopped before the end at 1 s"):
             world.run(1000)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sims.der.meter import FrequencyMeter, spread
+from sims.der.meter import FrequencyMeter
 
 
 def test_a_ramp_is_seen_with_its_slope_and_half_a_window_late():
@@ -25,13 +25,3 @@ def test_reset_forgets():
     meter.measure(np.array([49.0]), 0.02)
     meter.reset()
     assert meter.measure(np.array([50.0]), 0.02)[1][0] == 0.0
-
-
-def test_reports_land_where_they_belong_and_the_dark_feed_nothing():
-    values, index = np.array([0.5, np.nan, 2.0]), np.array([4, 0, 2])
-    power, voltage = np.full(5, 9.0), np.full(5, 9.0)
-    spread(values, index, power, True)
-    spread(values, index, voltage, False)
-    assert power.tolist() == [0.0, 9.0, 2.0, 9.0, 0.5]
-    assert np.isnan(voltage[0])
-    assert voltage[1:].tolist() == [9.0, 2.0, 9.0, 0.5]

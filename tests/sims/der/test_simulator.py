@@ -241,7 +241,8 @@ def test_fast_response_freezes_trips_and_returns():
     for _ in range(500):
         change = sim.respond_fast(np.array([50.0, 50.8]), 0.02)
     assert change[[PV, BIG_PV]].tolist() == pytest.approx([0.0, -0.24 * 2.0], rel=1e-6)
-    assert change[BATTERY] == pytest.approx(-0.5 * 10.0 / 30.0, rel=0.02)  # at full speed for 10 s of 30
+    # half of the rating up to 200 mHz and 2 % droop beyond, 1.1 times the rating: it charges with all it has
+    assert change[BATTERY] == pytest.approx(-1.0, rel=1e-6)
     for _ in range(50):
         change = sim.respond_fast(np.array([50.0, 51.6]), 0.02)
     assert change[BIG_PV] == pytest.approx(-2.0)

@@ -12,7 +12,7 @@ from sims.grid.compiled import CompiledNet
 @pytest.fixture(scope="session")
 def grids():
     """Name -> (pandapower net, the same as arrays)."""
-    names = ("cigre_mv", "mv_oberrhein")
+    names = ("cigre_mv", "mv_oberrhein", "cigre_mv_lv")
     return {
         n: (nets.net(n), CompiledNet.from_net(nets.net(n), n, merge_roots=True)) for n in names
     }

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sims.distribution.meter_plan import AreaPoint, FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.meter_plan import AreaPoint, Bands, FeederPoints, MeterPlan, TransmissionPlan
 from sims.distribution.metering import Metering
 
 MIN = 60_000
@@ -14,8 +14,9 @@ def gateways(grid, name):
 
 @pytest.fixture
 def meters(fleet):
-    def make(*, primary_to=("dso.dms",), secondary_to="dso.dms", areas=False, fault_to="dso.dms", v=0.6, p=3.0, seed=1):
-        feeders = fleet("cigre_mv", "cigre_mv")
+    def make(*, primary_to=("dso.dms",), secondary_to="dso.dms", areas=False, fault_to="dso.dms", v=0.6, p=3.0, seed=1,
+             nets=("cigre_mv", "cigre_mv"), **plan_options):
+        feeders = fleet(*nets)
         grid = feeders.feeders[0].grid
         points = []
         for f, feeder in enumerate(feeders.feeders):
@@ -29,7 +30,7 @@ def meters(fleet):
                 FeederPoints(f, primary_to, gates, tuple(secondary_to if g else "" for g in gates), spots,
                              fault_to=fault_to, crew="dso.crew")
             )  # fmt: skip
-        plan = MeterPlan("dso", feeders, points, MIN, 5 * MIN, v, p)
+        plan = MeterPlan("dso", feeders, points, MIN, 5 * MIN, v, p, **plan_options)
         transmission = TransmissionPlan(("dso.i1",), (("tso", "dso.dms"),), ("dso.i1",), (("dso.dms", 1),))
         return Metering([plan], transmission, seed, MIN), feeders
 
@@ -216,3 +217,73 @@ def test_the_noise_continues_from_a_state(meters):
     two.set_state(one.get_state())
     values = [[str(m.values) for m in x.step(5 * MIN, state(feeders)).outputs["frames"]] for x in (one, two)]
     assert values[0] == values[1]
+
+
+def test_readings_are_whole_multiples_of_the_resolution(meters):
+    metering, feeders = meters(v_step_pu=0.01, power_step_mva=0.25)
+    step = metering.step(0, state(feeders))
+    for topic, points in (("primary", 2), ("secondary", 28)):
+        told = frames(step, topic)
+        assert len(told) >= points
+        for key, size in (("v_pu", 0.01), ("p_mw", 0.25), ("q_mvar", 0.25)):
+            values = np.concatenate([np.atleast_1d(m.values[key]) for m in told])
+            assert np.abs(values / size - np.rint(values / size)).max() < 1e-9
+            assert values.any()
+
+
+def test_between_telegrams_only_what_has_left_its_band_is_told(meters):
+    metering, feeders = meters(v=0.0, p=0.0, bands=Bands(MIN, 0.01, 0.2))
+    first, grid = state(feeders), feeders.feeders[0].grid
+    whole = len(frames(metering.step(0, first), "secondary"))
+    assert len(frames(metering.step(MIN, first), "secondary")) == 0
+    here, there = 3, 4
+    near = first | {port: {"dso": first[port]["dso"].copy()} for port in ("v_pu", "p_node_mw")}
+    near["v_pu"]["dso"][here] += 0.02
+    near["v_pu"]["dso"][there] += 0.009
+    assert [m.values["node"] for m in frames(metering.step(2 * MIN, near), "secondary")] == [here]
+    assert len(frames(metering.step(3 * MIN, near), "secondary")) == 0  # the new value is known now
+    near["p_node_mw"]["dso"][there] += 0.3
+    assert [m.values["node"] for m in frames(metering.step(4 * MIN, near), "secondary")] == [there]
+    assert len(frames(metering.step(5 * MIN, near), "secondary")) == whole
+    assert grid.vn_kv[here] < 60
+
+
+def test_a_primary_tells_between_telegrams_when_a_tap_has_moved(meters):
+    metering, feeders = meters(v=0.0, p=0.0, bands=Bands(MIN // 2, 0.01, 0.2))
+    metering._step_ms = MIN // 2
+    first = state(feeders)
+    assert len(frames(metering.step(0, first), "primary")) == 2
+    assert frames(metering.step(MIN // 2, first), "primary") == []
+    assert len(frames(metering.step(MIN, first), "primary")) == 2  # a telegram is due
+    moved = first | {"tap_pos": {"dso": first["tap_pos"]["dso"].copy()}}
+    moved["tap_pos"]["dso"][-1] += 1
+    told = frames(metering.step(3 * MIN // 2, moved), "primary")
+    assert len(told) == 1
+
+
+def test_what_was_told_last_is_part_of_the_state(meters):
+    options = {"v": 0.0, "p": 0.0, "bands": Bands(MIN, 0.01, 0.2)}
+    metering, feeders = meters(**options)
+    metering.step(0, state(feeders))
+    other, _ = meters(**options)
+    other.set_state(metering.get_state())
+    for again in (metering, other):
+        assert frames(again.step(MIN, state(feeders)), "secondary") == []
+
+
+def test_meters_in_low_voltage_grids_have_their_own_pace_and_class(meters):
+    metering, feeders = meters(
+        nets=("cigre_mv_lv",), v=0.0, p=0.0, smart_ms=15 * MIN, smart_class_percent=3.0
+    )
+    grid = feeders.feeders[0].grid
+    kv = {}
+    for minute in (0, 5, 15):
+        told = frames(metering.step(minute * MIN, state(feeders)), "secondary")
+        kv[minute] = [grid.vn_kv[m.values["node"]] for m in told]
+    assert min(kv[0]) < 1 < max(kv[0])
+    assert min(kv[5]) > 1
+    assert sorted(kv[15]) == sorted(kv[0])
+    told = {m.values["node"]: m.values["p_mw"] for m in frames(metering.step(30 * MIN, state(feeders)), "secondary")}
+    real = state(feeders)["p_node_mw"]["dso"]
+    exact = {node for node, p_mw in told.items() if p_mw == real[node]}
+    assert exact == {node for node in told if grid.vn_kv[node] > 1}

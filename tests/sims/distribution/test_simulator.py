@@ -6,6 +6,7 @@ from sims.core.message import Message
 from sims.distribution.devices import KINDS, DeviceMap
 from sims.distribution.simulator import DistributionSimulator, LineFault
 from sims.grid.curve import Curve
+from sims.grid.exchange import Offer
 from sims.grid.taps import Avr, TapData
 
 MIN = 60_000
@@ -46,48 +47,82 @@ def dso(fleet):
     return make
 
 
-def offer(v=V, f_hz=50.0, settled=False):
-    return {"boundary": {"transmission": [{"dso": (v, f_hz, settled)}]}}
+BY_P, BY_Q = np.array([[-1e-4]]), np.array([[-6e-4]])
+"""How the busbar voltage of the interface follows what is drawn [pu/MW, pu/Mvar]."""
+
+
+def offer(v=V, f_hz=50.0, drawn_mva=0j, within_mva=1e-4):
+    given = Offer(v, f_hz, np.array([drawn_mva]), within_mva, BY_P, BY_Q)
+    return {"boundary": {"transmission": [{"dso": given}]}}
 
 
 def instant(sim, state, now_ms, *, v=V, f_hz=50.0, orders=()):
-    """One exchange and the last word on it; return (acts and faults told, results)."""
-    told = sim.step(now_ms, state | {"commands": {"comms": tuple(orders)}} | offer(v, f_hz)).outputs
-    results = sim.step(now_ms, state | offer(v, f_hz, settled=True)).outputs
-    return told, results
+    """The opening and one offer; return (acts and faults told, results)."""
+    told = sim.step(now_ms, state | {"commands": {"comms": tuple(orders)}}).outputs
+    results = sim.step(now_ms, state | {"commands": {"comms": tuple(orders)}} | offer(v, f_hz)).outputs
+    return told if "acts" in told else results, results
 
 
 def order(receiver="dso.f01", duty="restore_supply", sender="dso.dms", **values):
     return Message(sender, receiver, f"command/{duty}", values)
 
 
-def test_it_answers_a_voltage_with_power_and_writes_nothing_before_what_may_be_the_last_word(dso):
+def test_it_answers_an_offer_that_does_not_hold_with_what_is_drawn(dso):
     sim, state = dso()
-    step = sim.step(0, state | offer())
-    ((name, drawn, per_pu, droop),) = step.outputs.pop("exchange")
-    assert (name, droop.tolist()) == ("dso", [0.0]), "inside the dead band frequency moves nothing"
-    assert step.outputs == {"acts": (), "faults": ()}
+    out = sim.step(0, state | offer()).outputs
+    (told,) = out["exchange"]
+    assert (told.dso, told.per_hz.tolist()) == ("dso", [0.0]), "inside the dead band frequency moves nothing"
+    assert (told.v_pu.tolist(), told.f_hz) == ([1.03], 50.0)
     # 2 x 12 nodes draw 1.0 - 0.4 MW, and losses
-    assert 14.4 < drawn[0].real < 15.5
-    assert per_pu[0].real < 0, "less is lost at more voltage"
-    results = sim.step(0, state | offer(settled=True)).outputs
-    assert results["feeder"]["p_mw"].sum() == pytest.approx(drawn[0].real)
+    assert 14.4 < told.s_mva[0].real < 15.5
+    assert told.per_pu[0].real < 0, "less is lost at more voltage"
+    assert out["feeder"]["p_mw"].sum() == pytest.approx(told.s_mva[0].real)
+    assert out["feeder"]["residual_s_mva"] == pytest.approx(np.abs(told.s_mva))
+
+
+def test_it_agrees_in_silence(dso):
+    sim, state = dso()
+    sim.step(0, state | offer())
+    (told,) = sim.step(0, state | offer()).outputs["exchange"]
+    out = sim.step(0, state | offer(drawn_mva=told.s_mva[0] + 5e-5j)).outputs
+    assert "exchange" not in out
+    assert out["feeder"]["residual_s_mva"] == pytest.approx([5e-5], abs=1e-7)
+    assert out["feeder"]["residual_v_pu"] == pytest.approx([7e-4 * 5e-5], abs=1e-10)
+
+
+def test_it_opens_an_instant_at_the_voltage_its_own_power_leads_to(dso):
+    sim, state = dso()
+    sim.step(0, state | offer())
+    (first,) = sim.step(0, state | offer()).outputs["exchange"]
+    sim.step(0, state | offer(drawn_mva=first.s_mva[0]))
+    more = state | {"q_mvar": {"der": 1.5 * state["q_mvar"]["der"]}}
+    out = sim.step(MIN, more).outputs
+    (told,) = out["exchange"]
+    assert (set(out), told.f_hz) == ({"exchange", "acts", "faults"}, 50.0)
+    drawn = told.s_mva - first.s_mva
+    assert drawn[0].imag > 2.0
+    expected = 1.03 + BY_P[0, 0] * drawn[0].real + BY_Q[0, 0] * drawn[0].imag
+    assert told.v_pu[0] == pytest.approx(expected, abs=2e-5)
+    again = sim.step(MIN, more | offer(v=told.v_pu + 0j)).outputs["exchange"][0]
+    assert again.s_mva == pytest.approx(told.s_mva, abs=1e-6)
 
 
 def test_it_iterates_within_an_instant_on_the_same_injections(dso):
     sim, state = dso()
     instant(sim, state, 0)  # at the first instant of all the tap changers settle
-    first = sim.step(MIN, state | offer()).outputs["exchange"][0][1]
-    lower = sim.step(MIN, state | offer(0.95 * V)).outputs["exchange"][0][1]
-    again = sim.step(MIN, state | offer()).outputs["exchange"][0][1]
+    sim.step(0, state | offer())
+    first = sim.step(MIN, state | offer()).outputs["exchange"][0].s_mva
+    lower = sim.step(MIN, state | offer(0.95 * V)).outputs["exchange"][0].s_mva
+    again = sim.step(MIN, state | offer()).outputs["exchange"][0].s_mva
     assert lower.real > first.real, "the same power at less voltage: more losses"
     assert again == pytest.approx(first, abs=1e-7)
 
 
-def test_without_a_boundary_voltage_it_only_waits(dso):
+def test_without_any_voltage_it_only_waits(dso):
     sim, state = dso()
-    step = sim.step(30_000, state)
-    assert (step.next_ms, step.outputs) == (MIN, {})
+    for now_ms, following in ((0, MIN), (30_000, MIN)):
+        step = sim.step(now_ms, state)
+        assert (step.next_ms, step.outputs) == (following, {})
 
 
 def test_the_feeder_table_adds_up(dso):

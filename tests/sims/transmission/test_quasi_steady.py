@@ -13,9 +13,21 @@ from sims.transmission.quasi_steady import Governors, QuasiSteady, machine_row
 CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
 BUS = 20  # where an interface would hang
 
-def draws(mva):
+
+class Fixed:
     """Interfaces that draw this whatever voltage and frequency."""
-    return lambda v_pu, df_hz: np.array([mva + 0j])
+
+    per_pu = per_hz = np.zeros(1, complex)
+
+    def __init__(self, mva):
+        self.mva = np.array([mva + 0j])
+
+    def expected(self, v_pu, df_hz):
+        return self.mva
+
+
+def draws(mva):
+    return Fixed(mva)
 
 
 NONE = draws(0.0)

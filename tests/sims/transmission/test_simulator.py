@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from sims.core.errors import ModelError
 from sims.core.message import Message
 from sims.grid.compiled import CompiledNet
+from sims.grid.exchange import Exchange
 from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr
 from sims.transmission.disturbances import GeneratorTrip
@@ -46,7 +48,7 @@ def make(grid):
         schedule = Schedule(15 * MIN, np.array([p, p]), np.zeros((2, len(case.cells))))
         plant = Plant(
             names, cell, tuple(t.name for t in transformers), {"a": np.array([0, 1]), "b": np.array([2])},
-            case.bus_cell[case.load_bus], np.full(len(case.cells), 300.0),
+            case.bus_cell[case.load_bus], np.full(len(case.cells), 300.0), np.full(n, 100.0), 120.0,
         )
         avr = Avr(tap_data(transformers), np.full(3, 1.02), np.zeros(3, int))
         return TransmissionSimulator(
@@ -62,38 +64,73 @@ def make(grid):
     return build
 
 
-def draws(offer):
-    """Two DSOs whose load depends on voltage: S = S0 V^2; no droop of their own."""
-    of = {"a": np.array([60 + 10j, 40 + 5j]), "b": np.array([80 + 20j])}
-    return [(dso, of[dso] * np.abs(v) ** 2, 2 * of[dso] * np.abs(v), 0j * v) for dso, (v, *_) in offer.items()]
+S0 = {"a": np.array([60 + 10j, 40 + 5j]), "b": np.array([80 + 20j])}
+OPENING = {"a": np.array([1.0, 1.01]), "b": np.array([1.02])}
 
 
-def instant(sim, now_ms, orders=()):
-    """Exchange until the last word; return (acts, results, number of exchanges)."""
-    step = sim.step(now_ms, {"commands": {"comms": tuple(orders)}})
-    acts, count = step.outputs["acts"], 0
-    while True:
-        if "boundary" not in step.outputs:
-            return acts, step.outputs, count
-        (offer,) = step.outputs["boundary"]
-        count += 1
+def draws(dso, v_pu, f_hz):
+    """What a DSO tells whose load depends on voltage: S = S0 V^2; no droop of its own."""
+    v = np.abs(v_pu)
+    return Exchange(dso, S0[dso] * v**2, 2 * S0[dso] * v, 0j * v, v, f_hz)
+
+
+def disagreeing(offers):
+    """What is told by those DSOs for which an offer does not hold."""
+    told = [(offer, draws(dso, offer.v_pu, offer.f_hz)) for dso, offer in offers.items()]
+    return [new for offer, new in told if np.abs(new.s_mva - offer.drawn_mva).sum() > offer.within_mva]
+
+
+def instant(sim, now_ms, orders=(), opening=OPENING):
+    """Exchange until nobody disagrees; return (acts, results, number of solutions)."""
+    told = [draws(dso, v, 60.0) for dso, v in opening.items()]
+    acts, count = None, 0
+    while told or not count:
+        inputs = {"commands": {"comms": tuple(orders)}, "exchange": {"dso": told}}
+        out = sim.step(now_ms, inputs).outputs
+        acts, count = out.get("acts", acts), count + 1
         assert count < 60
-        step = sim.step(now_ms, {"exchange": {"dso": draws(offer)}})
+        told = disagreeing(out["boundary"][0])
+    return acts, out, count
 
 
 def test_the_instant_closes_with_voltage_and_power_agreed(make, grid):
     sim = make()
     _, out, count = instant(sim, 0)
-    assert count >= 2
-    assert out["system"]["residual_v_pu"][0] < 1e-6
-    assert out["system"]["residual_s_mva"][0] < 1e-4
+    assert count == 2, "V^2 is no straight line, and the opening was 2 % off"
     assert out["system"]["iterations"][0] == count
+    assert out["boundary"][0]["a"].within_mva == pytest.approx(1e-4 / 2)
     # what stands at the interfaces is what those voltages draw
     v = out["interface"]["v_busbar_pu"]
     drawn = np.array([60 + 10j, 40 + 5j, 80 + 20j]) * v**2
     kept = (0.003 + 1j * np.sqrt(0.14**2 - 0.003**2)) * np.abs(drawn / v) ** 2 / 700.0
     into = out["interface"]["p_mw"] + 1j * out["interface"]["q_mvar"]
     np.testing.assert_allclose(-into, drawn + kept, atol=1e-3)
+
+
+def test_one_solution_does_where_the_opening_was_near(make):
+    sim = make()
+    for minute in range(5):  # until the tap changers stand
+        out = instant(sim, minute * MIN)[1]
+    near = {dso: np.abs(offer.v_pu) + 1e-5 for dso, offer in out["boundary"][0].items()}
+    _, out, count = instant(sim, 5 * MIN, opening=near)
+    assert count == out["system"]["iterations"][0] == 1
+
+
+def test_an_instant_opens_without_exchanges_where_nobody_knows_a_voltage_yet(make):
+    out = instant(make(), 0, opening={})[1]
+    np.testing.assert_allclose(out["interface"]["v_busbar_pu"], instant(make(), 0)[1]["interface"]["v_busbar_pu"],
+                               atol=1e-6)
+
+
+def test_an_offer_says_how_its_voltages_follow_what_is_drawn(make):
+    sim = make()
+    offers = instant(sim, 0)[1]["boundary"][0]
+    told = [draws(dso, offer.v_pu, offer.f_hz) for dso, offer in offers.items()]
+    more = [replace(t, s_mva=t.s_mva + (np.array([0.0, 2.0 + 3.0j]) if t.dso == "a" else 0.0)) for t in told]
+    fixed = [replace(t, per_pu=0j * t.per_pu) for t in more]
+    moved = sim.step(0, {"exchange": {"dso": fixed}}).outputs["boundary"][0]["a"]
+    dv = np.abs(moved.v_pu) - np.abs(offers["a"].v_pu)
+    np.testing.assert_allclose(dv, offers["a"].by_p @ [0.0, 2.0] + offers["a"].by_q @ [0.0, 3.0], rtol=0.05)
 
 
 def test_power_balances_over_the_system(make):
@@ -137,6 +174,17 @@ def test_secondary_control_moves_set_points_and_brings_the_frequency_back(make):
     moved = after["gen"]["p_set_mw"] - before["gen"]["p_set_mw"]
     assert sorted(np.round(moved, 9).tolist()) == [0.0] * 9 + [50.0]
     assert after["f_hz"][0] > before["f_hz"][0]
+
+
+def test_the_reserve_comes_at_its_speed_as_far_as_the_contract_goes_and_ends_with_the_order(make):
+    sim = make()
+    first = instant(sim, 0)[1]["gen"]["p_set_mw"]
+    g3 = 2
+    called = Message("tso", "gen.G3", "command/balance_cell", {"p_delta_mw": 170.0}, sent_ms=0, ttl_ms=4 * MIN)
+    moved = [instant(sim, k * MIN, [called] if k == 1 else [])[1]["gen"]["p_set_mw"] - first for k in range(1, 7)]
+    # 100 MW contracted, all of it within 2 min; the order runs out at the fourth minute
+    assert [float(m[g3]) for m in moved] == pytest.approx([50.0, 100.0, 100.0, 50.0, 0.0, 0.0])
+    assert sim.get_state()["called"]["ordered_mw"][g3] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -185,11 +233,12 @@ def test_exports_sum_to_what_the_ties_lose_and_enter_the_control_error(make):
 
 def test_a_boundary_that_never_agrees_is_named(make):
     sim = make()
-    (offer,) = sim.step(0, {}).outputs["boundary"]
+    (offers,) = sim.step(0, {}).outputs["boundary"]
 
     def quarrel():
         for k in range(60):
-            given = [(d, s + 0.02 * (k % 3), *slopes) for d, s, *slopes in draws(offer)]
+            told = [draws(dso, offer.v_pu, offer.f_hz) for dso, offer in offers.items()]
+            given = [replace(t, s_mva=t.s_mva + 0.02 * (k % 3)) for t in told]
             sim.step(0, {"exchange": {"dso": given}})
 
     with pytest.raises(ModelError, match=r"transmission at 0\.000 s: the boundary does not agree after 50 iterations"):

@@ -1,0 +1,93 @@
+"""What has been measured in an area: one picture, which all duties of the place look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from controllers.contract import Site
+from controllers.distributed.area import Area, number
+from controllers.distributed.book import shared
+from controllers.distributed.extremes import Extremes
+from sims.core.message import Message
+
+
+class Watcher(Protocol):
+    """Takes each measurement of the primary and the secondary substations as it is looked at."""
+
+    def primary(self, message: Message) -> None:
+        """Take the primary substation's frame."""
+        ...
+
+    def frame(self, message: Message) -> None:
+        """Take a secondary substation's frame."""
+        ...
+
+
+class Picture:
+    """The newest measurements of an area: its own substation's, the primary substation's, each node's frame.
+
+    It is the board of its place (see `contract.Controller`): measurements are put up once, and whoever decides
+    next looks at what is new, for all.
+
+    Attributes
+    ----------
+    topics, mail
+        What is put up here, and what nobody has looked at yet.
+    volts : Extremes
+    own, primary : Message or None
+    frames : dict of int to Message
+        By node, the newest last.
+    count : int
+        Frames taken so far.
+    """
+
+    topics = frozenset({"own", "secondary", "primary"})
+
+    def __init__(self, area: Area) -> None:
+        self.mail: list[Message] = []
+        self.volts = Extremes(area)
+        self.own: Message | None = None
+        self.primary: Message | None = None
+        self.frames: dict[int, Message] = {}
+        self.count = 0
+        self.watchers: list[Watcher] = []
+
+    def look(self, inbox: Sequence[Message] = ()) -> None:
+        """Take in what has been put up since the last look, and what of it came with the own mail, as it arrived."""
+        for message in self.mail:
+            self._take(message)
+        self.mail.clear()
+        for message in inbox:
+            if message.topic in self.topics:
+                self._take(message)
+
+    def _take(self, message: Message) -> None:
+        topic = message.topic
+        if topic == "own":
+            self.own = message
+            self.volts.own(message)
+        elif topic == "secondary":
+            node = int(number(message.values["node"]))
+            self.frames.pop(node, None)
+            self.frames[node] = message
+            self.count += 1
+            self.volts.frame(message)
+            for watcher in self.watchers:
+                watcher.frame(message)
+        elif topic == "primary":
+            self.primary = message
+            self.volts.primary(message)
+            for watcher in self.watchers:
+                watcher.primary(message)
+
+    def frames_since(self, count: int) -> Iterator[Message]:
+        """Give the frames taken since there were `count`, the newest first."""
+        return islice(reversed(self.frames.values()), self.count - count)
+
+
+def picture_of(site: Site, area: Area) -> Picture:
+    """Return the picture of an area, the same for all its duties."""
+    picture: Picture = shared(site, "picture", lambda: Picture(area))
+    return picture

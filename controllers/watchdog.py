@@ -1,0 +1,76 @@
+"""Stops a controller that does not come back: its decision has a budget of real time."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+
+LOOK_S = 0.2
+GRACE_S = 0.5
+ENDED = 3
+"""Exit code of a process that had to be ended."""
+_may_end_process = False
+
+
+def may_end_process() -> None:
+    """Let the watchdogs of this process end it where a controller cannot be interrupted, as in a loop of C."""
+    global _may_end_process
+    _may_end_process = True
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class Watchdog:
+    """Looks now and then whether a decision has been under way for longer than it may.
+
+    Whoever decides counts `turn` up when they begin and again when they have ended: it is odd in between. One that
+    is over its budget is interrupted by a KeyboardInterrupt in the main thread, and `fired` tells it from the user's.
+    Runs outside the main thread are not watched.
+
+    Parameters
+    ----------
+    about : callable
+        Returns who is deciding, in words, and the budget [s].
+    """
+
+    def __init__(self, about: Callable[[], tuple[str, float]]) -> None:
+        self.turn = 0
+        self.fired = False
+        self._about = about
+        if threading.current_thread() is threading.main_thread():
+            threading.Thread(target=_watch, args=(weakref.ref(self),), name="watchdog", daemon=True).start()
+
+
+def _interrupt() -> None:
+    """Raise KeyboardInterrupt in the main thread, which may be asleep in a system call."""
+    main = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main is not None:
+        signal.pthread_kill(main, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
+def _watch(of: weakref.ref[Watchdog]) -> None:
+    seen, since_s = 0, time.monotonic()
+    while (dog := of()) is not None:
+        turn, now_s = dog.turn, time.monotonic()
+        if turn != seen:
+            seen, since_s = turn, now_s
+        elif turn % 2 and not dog.fired:
+            who, budget_s = dog._about()
+            if now_s - since_s >= budget_s and dog.turn == turn:
+                dog.fired = True
+                _interrupt()
+                since_s = now_s
+        elif turn % 2 and _may_end_process and now_s - since_s >= GRACE_S:
+            who, budget_s = dog._about()
+            sys.stderr.write(f"{who} has not decided within {budget_s:g} s and could not be interrupted\n")
+            sys.stderr.flush()
+            os._exit(ENDED)
+        del dog
+        time.sleep(LOOK_S)

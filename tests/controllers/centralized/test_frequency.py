@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from controllers.centralized.balance import BalanceCell
+from controllers.centralized.frequency import ContainFrequency
+
+HOUR = 3600.0
+
+
+def told(out):
+    return {
+        int(d): float(v) for m in out if "droop_mw_per_hz" in m.values
+        for d, v in zip(m.values["device"], m.values["droop_mw_per_hz"], strict=True)
+    }
+
+
+def room(kit, owed, storage=0.5, **settings):
+    field = kit.field(kit.feeder("oberrhein", storage=storage))
+    site = kit.site([field.belief], settings={"droop_mw_per_hz": owed, **settings})
+    return field.belief.devices, ContainFrequency(site), site
+
+
+def test_the_droop_owed_is_shared_by_rating(kit):
+    devices, controller, _ = room(kit, 20.0)
+    out = controller.decide(0.0, [])
+    droop = told(out)
+    mine = devices.kind == "storage"
+    assert set(droop) == set(devices.index[mine].tolist())
+    given = np.array([droop[int(d)] for d in devices.index[mine]])
+    np.testing.assert_allclose(given, 20.0 * devices.p_rated_mw[mine] / devices.p_rated_mw[mine].sum())
+    assert {m.topic for m in out} == {"command/contain_frequency", "goal"}
+    orders = [m for m in out if m.topic.startswith("command/")]
+    assert {m.ttl_ms for m in orders} == {43_200_000}
+    assert len(orders) == len({m.receiver for m in orders}), "one letter to each substation"
+
+
+def test_a_tenth_of_the_bias_is_owed_by_default(kit):
+    field = kit.field(kit.feeder("oberrhein", storage=2.0))
+    controller = ContainFrequency(kit.site([field.belief]))
+    assert sum(told(controller.decide(0.0, [])).values()) == pytest.approx(100.0)  # of 1000 MW/Hz
+
+
+def test_no_more_than_what_lasts_a_quarter_hour_is_promised(kit):
+    devices, controller, _ = room(kit, 1e4)
+    ledger = controller._desk.storages
+    mine = np.flatnonzero(devices.kind == "storage")
+    ledger.energy_mwh[mine[0]] = 0.05 * devices.energy_mwh[mine[0]]  # as empty as it may be
+    ledger.energy_mwh[mine[1]] = 0.05 * devices.energy_mwh[mine[1]] + 0.1 * devices.p_rated_mw[mine[1]] / 4 / 0.95
+    droop = told(controller.decide(0.0, []))
+    rated = devices.p_rated_mw[mine]
+    assert droop[int(devices.index[mine[0]])] == 0.0
+    assert droop[int(devices.index[mine[1]])] == pytest.approx(0.1 * rated[1] / 0.19)
+    assert droop[int(devices.index[mine[2]])] == pytest.approx(rated[2] / 0.2), "all of it at 200 mHz, no more"
+
+
+def test_told_once_and_again_before_it_runs_out(kit):
+    _, controller, _ = room(kit, 20.0)
+    sent = {hour: bool(told(controller.decide(hour * HOUR, []))) for hour in range(24)}
+    assert [hour for hour, any_told in sent.items() if any_told] == [0, 11, 22]
+
+
+def test_what_is_promised_is_kept_from_balancing(kit):
+    _, controller, site = room(kit, 1e4)
+    balance = BalanceCell(site)
+    free = balance._room()[0]
+    controller.decide(0.0, [])
+    kept = balance._room()[0]
+    assert free[1].sum() > 1.0
+    np.testing.assert_allclose(kept[1], 0.05 * free[1], rtol=1e-6)  # 190 of 200 mHz' worth of the rating

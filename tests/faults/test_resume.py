@@ -1,0 +1,148 @@
+"""A run that is broken off and taken up again ends as one that was not, dataset for dataset."""
+
+import json
+import pickle
+
+import pytest
+
+from results.runfile import Run
+from scenarios.checkpoint import Checkpoint, packed, place_of, unpacked
+from scenarios.load import load
+from scenarios.run import resume, run_pairing
+from sims.core.errors import GridseamError
+
+PAIRINGS = [
+    ("local", 1), ("distributed", 4), pytest.param("centralized", 4, marks=pytest.mark.validate),
+    pytest.param("centralized", 2, marks=pytest.mark.validate),
+    pytest.param("distributed", 3, marks=pytest.mark.validate),
+]  # fmt: skip
+RUN = "run_pairing(load('small.yaml', 'twenty_minutes'), '{}', {}, Path('broken'), progress=progress)"
+
+
+@pytest.mark.parametrize(("architecture", "stage"), PAIRINGS)
+def test_a_killed_run_ends_like_one_that_was_not(scene, child, differing, tmp_path, architecture, stage):
+    whole = run_pairing(load(scene, "twenty_minutes"), architecture, stage, tmp_path / "whole")
+    broken = child(RUN.format(architecture, stage))
+    broken.wait_for(900_000)  # the line has failed, the control room was dead, the power station is off
+    broken.end()
+    path = tmp_path / "broken" / whole.name
+    with Run(path) as run:
+        assert run.status == "running"
+    kept = Checkpoint.read(place_of(path))
+    assert kept.reached_ms in (600_000, 900_000)
+    assert resume(path) == path
+    assert differing(path, whole) == []
+    with Run(path) as run:
+        assert run.status == "complete"
+        assert run.kpis
+    assert sorted(p.name for p in path.parent.iterdir()) == [path.name]
+
+
+def test_it_may_be_killed_again_while_it_is_taken_up(scene, child, differing, tmp_path):
+    whole = run_pairing(load(scene, "twenty_minutes"), "centralized", 2, tmp_path / "whole")
+    first = child(RUN.format("centralized", 2))
+    first.wait_for(360_000)
+    first.end()
+    path = tmp_path / "broken" / whole.name
+    second = child(f"resume('broken/{whole.name}', progress=progress)")
+    second.wait_for(720_000)
+    second.end()
+    assert Checkpoint.read(place_of(path)).reached_ms == 600_000
+    resume(path)
+    assert differing(path, whole) == []
+
+
+def test_machines_in_motion_are_kept_once_they_rest(scene, child, differing, tmp_path):
+    change = {"transmission.frequency.model": "dynamic"}
+    whole = run_pairing(load(scene, "twenty_minutes", change), "centralized", 2, tmp_path / "whole")
+    body = (
+        f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'centralized', 2, Path('broken'), "
+        "progress=progress)"
+    )
+    broken = child(body, every_ms=60_000)
+    broken.wait_for(1_080_000)
+    broken.end()
+    path = tmp_path / "broken" / whole.name
+    assert Checkpoint.read(place_of(path)).reached_ms >= 720_000 - 60_000
+    body = f"resume('broken/{whole.name}')"
+    done = child(body, every_ms=60_000).process
+    assert done.wait(60) == 0
+    whole = run_again_with_pauses(scene, change, tmp_path, child)
+    assert differing(path, whole) == []
+
+
+def run_again_with_pauses(scene, change, tmp_path, child):
+    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'centralized', 2, Path('paused'))"
+    assert child(body, every_ms=60_000).process.wait(60) == 0
+    return tmp_path / "paused" / "centralized-2.h5"
+
+
+def broken_off(scene, child, tmp_path):
+    one = child(RUN.format("local", 1))
+    one.wait_for(660_000)
+    one.end()
+    return tmp_path / "broken" / "local-1.h5"
+
+
+def test_what_has_changed_since_cannot_be_taken_up(scene, child, tmp_path):
+    path = broken_off(scene, child, tmp_path)
+    place = place_of(path)
+    kept = Checkpoint.read(place)
+    Checkpoint("0" * 64, kept.folder, kept.reached_ms, kept.rows, kept.state).write(place)
+    with pytest.raises(GridseamError, match=r"have changed since it was written; run it anew"):
+        resume(path)
+    kept.write(place)
+    data = bytearray(place.read_bytes())
+    data[len(data) // 2] ^= 1
+    place.write_bytes(data)
+    with pytest.raises(GridseamError, match=r"the checkpoint is damaged; run it anew"):
+        resume(path)
+    place.write_bytes(data[:100])
+    with pytest.raises(GridseamError, match=r"the checkpoint is damaged; run it anew"):
+        resume(path)
+    place.unlink()
+    with pytest.raises(GridseamError, match=r"no checkpoint to continue from"):
+        resume(path)
+
+
+def test_a_complete_run_is_not_taken_up(scene, tmp_path):
+    brief = {"time.duration": "3 min", "disturbances": []}
+    path = run_pairing(load(scene, "twenty_minutes", brief), "local", 1, tmp_path)
+    with pytest.raises(GridseamError, match="the run is complete"):
+        resume(path)
+
+
+class Payload:
+    def __reduce__(self):
+        return eval, ("open('taken', 'w')",)
+
+
+@pytest.mark.parametrize("thing", [Payload(), json.loads, load, pytest.raises, Run])
+def test_a_checkpoint_cannot_bring_code(thing, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GridseamError, match="which no checkpoint needs"):
+        unpacked(pickle.dumps({"state": thing}), {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_things_that_a_restart_builds_are_named():
+    grid, other = [1, 2], [3]
+    data = packed({"grid": grid, "n": 1}, {"the grid": grid})
+    assert unpacked(data, {"the grid": other})["grid"] is other
+    with pytest.raises(GridseamError, match="names 'the grid', which this run does not have"):
+        unpacked(data, {})
+
+
+def test_an_interrupted_copy_leaves_the_old_file(scene, child, tmp_path, monkeypatch):
+    path = broken_off(scene, child, tmp_path)
+    before = path.read_bytes()
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scenarios.resume.carry_over", fails)
+    with pytest.raises(OSError, match="No space"):
+        resume(path)
+    assert path.read_bytes() == before
+    assert place_of(path).is_file()
+    assert not path.with_suffix(".resuming.h5").exists()
