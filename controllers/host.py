@@ -201,11 +201,19 @@ class ControllerHost:
             watch.turn += 1
             decided = seat.controller.decide(now_ms / 1000, inbox)
             watch.turn += 1
+            if decided is None:
+                raise TypeError("decide returned None; return a list of messages, [] for none")
             return stamped(seat.site, decided, now_ms, LOGBOOK) if decided else []
         except GridseamError:
             raise
+        except KeyboardInterrupt as err:
+            if not watch.fired:
+                raise
+            raise ControllerError(seat.site.name, now_ms, f"has not decided within {seat.budget_s:g} s") from err
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
+        finally:
+            watch.turn += watch.turn % 2
 
     def _audit(self, order: Message, now_ms: int) -> Action | None:
         """Return the refused act, or None where the order may leave."""

@@ -204,6 +204,8 @@ class Harness:
             run = self._watched(world, end_ms) if self._others else scheduler.run(world, end_ms)
             self._world.loop.run_until_complete(run)
         except (ConnectionClosedError, SimulationError, RemoteException) as err:
+            if not self._others:
+                raise
             raise self._named(err) from err
         for sid, runner in runners.items():
             reached = runner.progress.time.time

@@ -112,7 +112,7 @@ def test_one_that_is_killed_is_noticed_and_named(with_company, tmp_path):
                         os.kill(int(entry), signal.SIGKILL)
                         killed.append(time.monotonic())
 
-    with pytest.raises(ModelError, match=r"radiation at 1[28]0"):
+    with pytest.raises(ModelError, match=r"radiation at \d+\.000 s: (its process has ended|ConnectionClosed)"):
         run_pairing(load(with_company(), None, SHORT), "local", 1, tmp_path, progress=progress)
     assert len(killed) == 1
     assert time.monotonic() - killed[0] < 5
