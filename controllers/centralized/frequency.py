@@ -76,12 +76,12 @@ class ContainFrequency:
         register = self._desk.register
         charge, discharge = self._desk.storages.range_mw(self._storage, for_h=KEEPS_H)
         lasting = np.minimum(-charge, discharge) / (FULL_HZ - DEADBAND_HZ)
-        able = np.minimum(lasting, register.p_rated_mw[self._storage] / FULL_HZ)
+        able = np.clip(lasting, 0.0, register.p_rated_mw[self._storage] / FULL_HZ)  # nothing of one that is at its end
         droop = np.full(len(register), np.nan)
         left = self._owed
         for rows, most in ((self._storage, able), (self._vehicles, self._vehicles_mw / FULL_HZ)):
             whole = float(most.sum())
             part = min(left / whole, 1.0) if whole > 0 else 0.0
             droop[rows] = part * most
-            left -= part * whole
+            left = max(left - part * whole, 0.0)
         return droop

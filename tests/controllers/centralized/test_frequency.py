@@ -46,9 +46,11 @@ def test_no_more_than_what_lasts_a_quarter_hour_is_promised(kit):
     mine = np.flatnonzero(devices.kind == "storage")
     ledger.energy_mwh[mine[0]] = 0.05 * devices.energy_mwh[mine[0]]  # as empty as it may be
     ledger.energy_mwh[mine[1]] = 0.05 * devices.energy_mwh[mine[1]] + 0.1 * devices.p_rated_mw[mine[1]] / 4 / 0.95
+    ledger.energy_mwh[mine[3]] = 0.04 * devices.energy_mwh[mine[3]]  # believed to be beyond its end
     droop = told(controller.decide(0.0, []))
     rated = devices.p_rated_mw[mine]
     assert droop[int(devices.index[mine[0]])] == 0.0
+    assert droop[int(devices.index[mine[3]])] == 0.0
     assert droop[int(devices.index[mine[1]])] == pytest.approx(0.1 * rated[1] / 0.19)
     assert droop[int(devices.index[mine[2]])] == pytest.approx(rated[2] / 0.2), "all of it at 200 mHz, no more"
 
