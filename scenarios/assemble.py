@@ -146,7 +146,7 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
         for port in Metering.ports.reads[:-2]:
             connect(dso, port, "metering")
         connect("comms", f"distribution_{dso}", dso, "commands")
-        for port in ("bus", "line", "trafo", "feeder", "acts"):
+        for port in ("bus", "line", "trafo", "feeder", "residual", "acts"):
             connect(dso, port, "recorder")
     connect("transmission", "fast", "der", shifted=True)
     connect("der", "fast_mw", "transmission")

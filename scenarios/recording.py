@@ -172,7 +172,7 @@ def taps(places: Places) -> list[Tap]:
     by_dso = _slices(places, "feeder")
     found += [Tap("feeder", "feeder", quantity, by_dso) for quantity in FEEDER]
     by_interface = {dso: np.array([i.index for i in places.interfaces_of(dso)]) for dso in places.dsos}
-    found += [Tap("feeder", "interface", quantity, by_interface) for quantity in RESIDUAL]
+    found += [Tap("residual", "interface", quantity, by_interface) for quantity in RESIDUAL]
     found += [Tap("energy", "feeder", quantity, {"der": None}) for quantity in STORAGE]
     for port, named in (("interface", INTERFACE), ("cell", CELL), ("gen", GEN), ("system", SYSTEM)):
         found += [Tap(port, port, quantity, {"transmission": None}) for quantity in named]

@@ -59,7 +59,7 @@ class DistributionSimulator:
         writes=(
             "v_pu", "p_node_mw", "q_node_mvar", "flow_p_mw", "flow_q_mvar", "loading_percent", "tap_pos",
             "v_set_pu", "v_dev_pu", "p_real_mw", "q_real_mvar", "der_avail_mw", "der_mw", "feeder", "bus", "line",
-            "trafo", "acts", "faults",
+            "trafo", "residual", "acts", "faults",
         ),
         tells=("exchange",), finite=("p_real_mw", "q_real_mvar", "flow_p_mw", "flow_q_mvar"),
     )
@@ -218,8 +218,8 @@ class DistributionSimulator:
     def _results(self, residual_mva: Floats, residual_pu: Floats) -> dict[str, Any]:
         """Return what the instant came to, devices and feeders included."""
         feeders, figures = self.feeders, self.devices.figures()
-        figures["feeder"] |= {"residual_s_mva": residual_mva, "residual_v_pu": residual_pu}
         return figures | {
+            "residual": {"residual_s_mva": residual_mva, "residual_v_pu": residual_pu},
             "flow_p_mw": feeders.flow_mva.real, "flow_q_mvar": feeders.flow_mva.imag,
             "loading_percent": feeders.loading_percent,
             "tap_pos": self._avr.pos, "v_set_pu": self._avr.v_set_pu,

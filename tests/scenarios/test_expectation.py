@@ -41,7 +41,7 @@ def test_one_expectation_or_a_list_of_them(small, write):
         ("ens_mwh: {max: 1, baseline: ./b.csv}", "there is no file './b.csv' beside the scenario"),
         ("ens_mwh: {max: 1, architecture: locl}", "'locl' is not one of local | centralized | distributed (did you"),
         ("ens_mwh: []", "needs at least 1 entry"),
-        ("./mine.py:worst: {max: 1}", "no such file"),
+        ("./mine.py:worst: {max: 1}", "there is no file './mine.py' beside the scenario"),
     ],
 )
 def test_what_cannot_be_expected_is_refused_with_its_line(small, write, text, says):
