@@ -179,6 +179,18 @@ class Physics:
                                 {"line": np.array([passed_line]), "passed": np.array([True])}, sent_ms=now_ms))
         return mail
 
+    def minute(self, primary=True):
+        """Return what measures each minute: the agents' own stations, the busbar, every 15 min the low-voltage ones."""
+
+        def measure(now_ms):
+            self.solve()
+            mail = [self.own(a, now_ms) for a in range(4)] + ([self.primary(now_ms)] if primary else [])
+            if now_ms % 900_000 == 0:
+                mail += [self.secondary(n, now_ms) for n in range(2, 8)]
+            return mail
+
+        return measure
+
 
 class Town:
     """Seats of real controllers in a real host; mail between them takes `delay_ms`."""

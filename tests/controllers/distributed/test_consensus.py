@@ -1,3 +1,4 @@
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -12,39 +13,31 @@ from controllers.distributed.consensus import (
 )
 
 
-def ring(n):
-    return [[(i - 1) % n, (i + 1) % n] for i in range(n)]
+def neighbours(graph):
+    return [sorted(near) for near in graph.adj.values()]
 
 
-def path(n):
-    return [[j for j in (i - 1, i + 1) if 0 <= j < n] for i in range(n)]
-
-
-def complete(n):
-    return [[j for j in range(n) if j != i] for i in range(n)]
-
-
-def star(n):
-    return [list(range(1, n))] + [[0] for _ in range(n - 1)]
+RING, PATH = neighbours(nx.cycle_graph(10)), neighbours(nx.path_graph(10))
+STAR, COMPLETE = neighbours(nx.star_graph(9)), neighbours(nx.complete_graph(5))
 
 
 @pytest.mark.parametrize(("graph", "margin"), [
-    (ring(10), 0.3927), (path(10), 0.4026), (complete(5), 0.3142), (star(10), 0.1571),
+    (RING, 0.3927), (PATH, 0.4026), (COMPLETE, 0.3142), (STAR, 0.1571),
 ])
 def test_delay_margins_of_known_graphs(graph, margin):
     assert delay_margin_s(graph) == pytest.approx(margin, abs=5e-5)
 
 
 def test_twice_the_rate_halves_the_margin():
-    assert delay_margin_s(ring(10), 2.0) == pytest.approx(delay_margin_s(ring(10)) / 2)
+    assert delay_margin_s(RING, 2.0) == pytest.approx(delay_margin_s(RING) / 2)
 
 
 def test_star_has_the_number_of_agents_as_largest_eigenvalue():
-    assert lambda_max(star(10)) == pytest.approx(10)
-    assert np.allclose(laplacian(star(10)).sum(axis=1), 0)
+    assert lambda_max(STAR) == pytest.approx(10)
+    assert np.allclose(laplacian(STAR).sum(axis=1), 0)
 
 
-@pytest.mark.parametrize("graph", [ring(10), path(10), complete(5), star(10)])
+@pytest.mark.parametrize("graph", [RING, PATH, COMPLETE, STAR])
 @pytest.mark.parametrize(("share", "grows"), [(0.97, False), (1.03, True)])
 def test_delayed_consensus_decays_below_the_margin_and_grows_above(graph, share, grows):
     tau = share * delay_margin_s(graph)
@@ -62,7 +55,7 @@ def test_delayed_consensus_decays_below_the_margin_and_grows_above(graph, share,
 
 
 def test_metropolis_is_doubly_stochastic_and_keeps_the_mean():
-    weights = metropolis_weights(star(10))
+    weights = metropolis_weights(STAR)
     assert np.allclose(weights.sum(axis=0), 1)
     assert np.allclose(weights.sum(axis=1), 1)
     assert (weights >= 0).all()
@@ -74,7 +67,7 @@ def test_metropolis_is_doubly_stochastic_and_keeps_the_mean():
 
 
 def test_a_push_at_the_leader_moves_the_mean_by_its_share():
-    weights = metropolis_weights(path(4))
+    weights = metropolis_weights(neighbours(nx.path_graph(4)))
     u = step(np.ones(4), weights, np.array([-0.4, 0, 0, 0]))
     assert u.mean() == pytest.approx(0.9)
     assert own_weight(1, 2) == pytest.approx(weights[0, 1]) == pytest.approx(1 / 3)

@@ -14,16 +14,6 @@ def build(town, world, scale=SCALE, **kwargs):
     return agents
 
 
-def minute(world):
-    def measure(now_ms):
-        world.solve()
-        mail = [world.own(a, now_ms) for a in range(4)] + [world.primary(now_ms)]
-        if now_ms % 900_000 == 0:
-            mail += [world.secondary(n, now_ms) for n in range(2, 8)]
-        return mail
-    return measure
-
-
 def loading(world):
     return float(world.primary(0).values["loading_percent"][0])
 
@@ -32,7 +22,7 @@ def test_storage_takes_the_import_off_the_transformer(town, physics):
     world = physics(load_mw=2.0, rating_scale=SCALE)
     assert loading(world) > 115
     agents = build(town, world)
-    agents.run(1_800_000, minute(world))
+    agents.run(1_800_000, world.minute())
     assert 94 < loading(world) <= 100
     storage = world.feeder.devices.kind == "storage"
     assert world.p_set[storage].sum() == pytest.approx(2.2, abs=0.5)
@@ -45,26 +35,26 @@ def test_an_export_is_not_answered(town, physics):
     world = physics(load_mw=0.0, load_mvar=0.0, pv_mw=2.0, rating_scale=0.3)
     assert loading(world) > 110
     agents = build(town, world, 0.3)
-    agents.run(600_000, minute(world))
+    agents.run(600_000, world.minute())
     assert not [m for _, m in agents.commands if "p_set_mw" in m.values]
 
 
 def test_given_back_when_the_import_is_over(town, physics):
     world = physics(load_mw=2.0, rating_scale=SCALE)
     agents = build(town, world)
-    agents.run(1_800_000, minute(world))
+    agents.run(1_800_000, world.minute())
     world.load_mw = 0.5
-    agents.run(4 * 3_600_000, minute(world))
+    agents.run(4 * 3_600_000, world.minute())
     assert not world.p_set.any()
     before = len(agents.commands)
-    agents.run(5 * 3_600_000, minute(world))
+    agents.run(5 * 3_600_000, world.minute())
     assert len(agents.commands) == before
 
 
 def test_no_more_is_asked_than_there_is(town, physics):
     world = physics(load_mw=4.0, rating_scale=0.3)
     agents = build(town, world, 0.3)
-    agents.run(1_800_000, minute(world))
+    agents.run(1_800_000, world.minute())
     lead = next(c for c in agents.of(RelieveImport) if c.area.leads)
     assert lead.trees[0].amount <= lead.trees[0].total[0] + 1e-9
     ev = world.feeder.devices.kind == "ev"
@@ -74,7 +64,7 @@ def test_no_more_is_asked_than_there_is(town, physics):
 def test_vehicles_are_left_a_part_of_what_their_substation_meters(town, physics):
     world = physics(load_mw=4.0, rating_scale=0.3)
     agents = build(town, world, 0.3)
-    measure = minute(world)
+    measure = world.minute()
 
     def metered(now_ms):
         mail = measure(now_ms)

@@ -5,23 +5,13 @@ from controllers.distributed.consensus import integrator_bound
 from controllers.distributed.voltage import ConsensusVoltVar
 
 
-def minute(world):
-    def measure(now_ms):
-        world.solve()
-        mail = [world.own(a, now_ms) for a in range(4)]
-        if now_ms % 900_000 == 0:
-            mail += [world.secondary(n, now_ms) for n in range(2, 8)]
-        return mail
-    return measure
-
-
 @pytest.mark.parametrize(("v0", "pv", "load", "sign"), [(1.035, 1.6, 0.1, -1), (0.97, 0.0, 1.6, 1)])
 def test_one_ratio_brings_the_worst_voltage_inside_the_guard(town, physics, v0, pv, load, sign):
     world = physics(v0=v0, pv_mw=pv, load_mw=load)
     outside = world.v[2:].max() > 1.042 or world.v[2:].min() < 0.958
     assert outside
     agents = town([ConsensusVoltVar], physics=world)
-    agents.run(3_600_000, minute(world))
+    agents.run(3_600_000, world.minute(primary=False))
     assert world.v[2:].max() < 1.0425
     assert world.v[2:].min() > 0.9575
     ratios = np.array([c.ratio.value for c in agents.of(ConsensusVoltVar)])
@@ -34,12 +24,12 @@ def test_one_ratio_brings_the_worst_voltage_inside_the_guard(town, physics, v0, 
 def test_silent_inside_the_band_and_after_release(town, physics):
     world = physics(v0=1.035, pv_mw=1.6, load_mw=0.1)
     agents = town([ConsensusVoltVar], physics=world)
-    agents.run(1_800_000, minute(world))
+    agents.run(1_800_000, world.minute(primary=False))
     assert agents.mail
     world.v0 = 1.0
-    agents.run(3_600_000 + 1_800_000, minute(world))
+    agents.run(3_600_000 + 1_800_000, world.minute(primary=False))
     before = len(agents.mail)
-    agents.run(2 * 3_600_000, minute(world))
+    agents.run(2 * 3_600_000, world.minute(primary=False))
     assert len(agents.mail) == before
     assert all(c.ratio.value == 0 for c in agents.of(ConsensusVoltVar))
     last = [m for _, m in agents.commands][-1]
@@ -50,7 +40,7 @@ def test_silent_inside_the_band_and_after_release(town, physics):
 def test_inverters_keep_their_apparent_power(town, physics):
     world = physics(v0=1.07, pv_mw=2.0, load_mw=0.0)
     agents = town([ConsensusVoltVar], physics=world)
-    agents.run(3_600_000, minute(world))
+    agents.run(3_600_000, world.minute(primary=False))
     pv = world.feeder.devices.kind == "pv"
     # s = 1.1 p leaves sqrt(1.1^2 - 1) = 0.458 p, VDE-AR-N 4110 stops at 0.33 p: 0.66 Mvar of 2 MW
     assert np.allclose(world.q_set[pv], -0.66, atol=1e-9)
@@ -66,7 +56,7 @@ def test_settles_below_the_bound_for_two_rounds_of_delay(town, physics, factor):
     swings = []
 
     def measure(now_ms):
-        mail = minute(world)(now_ms)
+        mail = world.minute(primary=False)(now_ms)
         swings.append(world.v[2:].max())
         return mail
 
@@ -80,7 +70,7 @@ def test_dark_area_pushes_nothing(town, physics):
     world = physics(v0=1.0)
     agents = town([ConsensusVoltVar], physics=world)
     world.closed[0] = False
-    agents.run(600_000, minute(world))
+    agents.run(600_000, world.minute(primary=False))
     assert not [m for _, m in agents.mail if m.values["hold"] or m.values["ratio"]]
     assert not agents.commands
     told = [m.sender for _, m in agents.mail]
