@@ -36,32 +36,24 @@ class Controller(Protocol):
 
     Built as ``Mine(site)``. `decide` is called every `site.period_ms`, and at once when mail on a topic
     named in `urgent` arrives; `inbox` holds what has arrived since the last call, in order of arrival.
-    Three attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the
-    inbox; `due_s` [s], read after each call, puts the next one off to the first period not before it; `board`,
-    a thing that controllers of one place have in common, is given mail on its `topics` in its list `mail`, once
-    for all of them and instead of their inboxes.
+    Three attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the inbox;
+    `due_s` [s], read after each call, puts the next one off to the first period not before it; `board`, which
+    controllers of one place share, gets mail on its `topics` in its list `mail` once, past their inboxes.
     """
 
     urgent: frozenset[str]
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return the messages to send: commands (see `command`) and mail to neighbours."""
-        ...
 
 
 def command(site: Site, receiver: str, duty: str, ttl_s: float = 900.0, **values: Any) -> Message:
-    """Return an order under `duty` to the actuators at `receiver`.
+    """Return an order under `duty` to the actuators at `receiver`, by what it moves.
 
-    Parameters
-    ----------
-    **values
-        What to move: ``device`` (int array of device indices) with one of ``p_max_mw``, ``p_set_mw``,
-        ``q_set_mvar`` or ``droop_mw_per_hz`` (same length); or ``trafo`` (pandapower indices) with
-        ``v_set_pu`` or ``tap_pos``; ``line`` (pandapower indices) with ``closed``; ``p_delta_mw`` for a
-        power station.
+    ``device`` (device indices) with one of ``p_max_mw``, ``p_set_mw``, ``q_set_mvar``, ``droop_mw_per_hz``;
+    ``trafo`` (pandapower indices) with ``v_set_pu`` or ``tap_pos``; ``line`` (the same) with ``closed``;
+    ``p_delta_mw`` alone for a power station. Arrays of one order have one length.
     """
-    entries = sum([v.size if isinstance(v, np.ndarray) else np.size(v) for v in values.values()])
-    return Message(
-        sender=site.name, receiver=receiver, topic=f"command/{duty}", values=values,
-        size_bytes=40 + 12 + 8 * entries, ttl_ms=int(ttl_s * 1000), priority=0,
-    )
+    numbers = sum([v.size if isinstance(v, np.ndarray) else np.size(v) for v in values.values()])
+    size_bytes, ttl_ms = 52 + 8 * numbers, int(ttl_s * 1000)
+    return Message(site.name, receiver, f"command/{duty}", values, size_bytes=size_bytes, ttl_ms=ttl_ms, priority=0)
