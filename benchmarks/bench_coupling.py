@@ -19,6 +19,7 @@ import pandapower as pp
 import pandapower.networks as pn
 import pytest
 
+from benchmarks.peers.study import GRIDS, STEPS, factors, parts
 from sims.grid import reference
 from sims.grid.compiled import CompiledNet
 from sims.grid.coupled import CoupledPowerFlow
@@ -27,9 +28,7 @@ from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.partition import attach, join
 
 simbench = pytest.mark.skipif(importlib.util.find_spec("simbench") is None, reason="needs the extra simbench")
-WIDTH, STEPS = 1000, 96
-CIGRE_MW = 43.0
-"""About the load of one CIGRE MV grid, for which a bus of case118 has as many as make its own load."""
+WIDTH = 1000
 
 
 @functools.cache
@@ -208,7 +207,7 @@ class _clocked:  # noqa: N801  reads as what it does
 
     def __init__(self, coupled: CoupledPowerFlow) -> None:
         self.s = 0.0
-        for engine in (coupled.upper, *(fleet for fleet, _ in coupled.fleets)):
+        for engine in (coupled.upper, *(fleet for fleet, _ in coupled.fleets), *filter(None, [coupled.forest])):
             engine.solve = self._around(engine.solve)
 
     def _around(self, solve):
@@ -221,32 +220,29 @@ class _clocked:  # noqa: N801  reads as what it does
         return timed
 
 
-def day_of_factors() -> np.ndarray:
-    """Return the load factor at 96 quarter hours: low at night, two peaks."""
-    h = np.arange(STEPS) / 4
-    return 0.7 + 0.15 * np.exp(-((h - 12) / 3.5) ** 2) + 0.2 * np.exp(-((h - 19) / 2.0) ** 2)
-
-
 def test_case118_with_97_cigre_over_a_day(benchmark, tmp_path):
-    feeder = pn.create_cigre_network_mv()
-    coupled, scale = _with_feeders(feeder, 97)
-    one = _power(coupled.compiled[0])
-    s = np.outer(one, np.minimum(scale, 1.0))
-    fleet, factors = coupled.fleets[0][0], day_of_factors()
+    upper, buses, nets = parts()
+    coupled = CoupledPowerFlow(attach(upper, list(zip(buses, nets, strict=True)), per_unit=True))
+    forest, day_of = coupled.forest, factors()
+    p, q = (np.concatenate([net.nominal()[i] for net in coupled.compiled]) for i in (0, 1))
+    none = np.zeros((p.size, 0))
+
+    def solved(factor):
+        forest.inject(factor * p, factor * q, none, none, np.zeros(p.size))
+        return coupled.solve()
 
     def day():
         with h5py.File(tmp_path / "run.h5", "w") as file:
-            v = file.create_dataset("v", (STEPS, *s.shape), np.complex128)
-            shape = (STEPS, fleet.compiled.n_branches, s.shape[1])
-            loading = file.create_dataset("loading_percent", shape, np.float64)
-            upper = file.create_dataset("transmission/v", (STEPS, coupled.upper.n_nodes), np.complex128)
+            v = file.create_dataset("v", (STEPS, p.size), np.complex128)
+            loading = file.create_dataset("loading_percent", (STEPS, forest.loading_percent.size), np.float64)
+            above = file.create_dataset("transmission/v", (STEPS, coupled.upper.n_nodes), np.complex128)
             through = file.create_dataset("boundary_mva", (STEPS, coupled.v.size), np.complex128)
             left = file.create_dataset("residual", (STEPS, 3), np.float64)
-            for t, factor in enumerate(factors):
-                fleet.set_injection(factor * s.real, factor * s.imag)
-                settled = coupled.solve()
-                v[t], loading[t] = fleet.v, fleet.loading_percent
-                upper[t], through[t] = coupled.upper.v, coupled.s_mva
+            for t, factor in enumerate(day_of):
+                settled = solved(factor)
+                forest.read()
+                v[t], loading[t] = forest.v, forest.loading_percent
+                above[t], through[t] = coupled.upper.v, coupled.s_mva
                 left[t] = settled.rounds, settled.residual_pu, settled.residual_mva
 
     benchmark.pedantic(day, rounds=3, warmup_rounds=1)
@@ -254,20 +250,22 @@ def test_case118_with_97_cigre_over_a_day(benchmark, tmp_path):
     clock = _clocked(coupled)
     day()
     joined = join(coupled.cut)
-    size = len(feeder.load)
-    joined.load["p_mw"] = joined.load.p_mw.to_numpy() * np.repeat(np.minimum(scale, 1.0), size)
-    joined.load["q_mvar"] = joined.load.q_mvar.to_numpy() * np.repeat(np.minimum(scale, 1.0), size)
     p0, q0 = joined.load.p_mw.to_numpy(), joined.load.q_mvar.to_numpy()
+    varies = ~joined.load.index.isin(coupled.cut.upper.load.index)
     recycle = {"bus_pq": True, "trafo": False, "gen": False}
-    joined.load["p_mw"], joined.load["q_mvar"] = factors[-1] * p0, factors[-1] * q0
-    pp.runpp(joined, calculate_voltage_angles=True, recycle=recycle, init="dc")
+
+    def whole(factor, **options):
+        x = np.where(varies, factor, 1.0)
+        joined.load["p_mw"], joined.load["q_mvar"] = x * p0, x * q0
+        pp.runpp(joined, calculate_voltage_angles=True, recycle=recycle, **options)
+
+    whole(day_of[-1], init="dc")
     apart = np.abs(joined.res_bus.vm_pu[coupled.cut.upper.bus.index] - coupled.upper.vm).max()
     assert apart < 1e-6
     taken = []
-    for factor in factors[:5]:
+    for factor in day_of[:5]:
         started = time.process_time()
-        joined.load["p_mw"], joined.load["q_mvar"] = factor * p0, factor * q0
-        pp.runpp(joined, calculate_voltage_angles=True, recycle=recycle, init="results")
+        whole(factor, init="results")
         taken.append(time.process_time() - started)
-    print(f"\ncase118 with 97 CIGRE MV, {STEPS} steps recorded: {ours * 1e3:.2f} ms a step, "
+    print(f"\ncase118 with {GRIDS} CIGRE MV, {STEPS} steps recorded: {ours * 1e3:.2f} ms a step, "
           f"{ours * STEPS / clock.s:.1f} x its solves; joined with recycle / ours: {np.median(taken) / ours:.0f}")

@@ -38,11 +38,11 @@ def simulator(architecture, stage):
 
 
 def reports(sim):
-    out = {"v_pu": {}, "p_real_mw": {}, "q_real_mvar": {}, "f_hz": {"transmission": np.full(4, 50.0)}}
+    out = {"v_pu": {}, "p_real_mw": {}, "f_hz": {"transmission": np.full(4, 50.0)}}
     for k, name in enumerate("abcd"):
         own = sim.table.of_dso(k)
         out["v_pu"][name] = np.linspace(0.98, 1.11, len(own))
-        out["p_real_mw"][name], out["q_real_mvar"][name] = sim.out["p"][own], sim.out["q"][own]
+        out["p_real_mw"][name] = sim.out["p"][own]
     return out
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,9 @@ class FeederBelief:
     load_mw, load_mvar : float array, shape [node]
         Peak load by nameplate, the weight of pseudo-measurements.
     customers : int array, shape [node]
+    expected_mw : float array, shape [interval]
+        What the feeder is expected to draw, as forecast the day before; empty where there is no forecast.
+    expected_step_ms : int
     """
 
     name: str
@@ -71,6 +74,8 @@ class FeederBelief:
     load_mw: Floats
     load_mvar: Floats
     customers: Ints
+    expected_mw: Floats = field(default_factory=lambda: np.zeros(0))
+    expected_step_ms: int = 900_000
 
 
 @dataclass(frozen=True)

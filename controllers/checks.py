@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from controllers.contract import Controller, Site
-from controllers.host import LOGBOOK
 from controllers.loading import load_class
+from controllers.logbook import LOGBOOK
 from controllers.rehearsal import Post, day_at, stand_ins
 from controllers.responsibility import FROM_STAGE
 from sims.core.errors import ControllerError, nearest

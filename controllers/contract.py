@@ -50,8 +50,8 @@ class Controller(Protocol):
 def command(site: Site, receiver: str, duty: str, ttl_s: float = 900.0, **values: Any) -> Message:
     """Return an order under `duty` to the actuators at `receiver`, by what it moves.
 
-    ``device`` (device indices) with one of ``p_max_mw``, ``p_set_mw``, ``q_set_mvar``, ``droop_mw_per_hz``;
-    ``trafo`` (pandapower indices) with ``v_set_pu`` or ``tap_pos``; ``line`` (the same) with ``closed``;
+    ``device`` (device indices) with one of ``p_max_mw``, ``p_set_mw``, ``q_set_mvar``, ``droop_mw_per_hz``,
+    ``inertia_mw_s_per_hz``; ``trafo`` (pandapower indices) with ``v_set_pu`` or ``tap_pos``; ``line`` with ``closed``;
     ``p_delta_mw`` alone for a power station. Arrays of one order have one length.
     """
     numbers = sum([v.size if isinstance(v, np.ndarray) else np.size(v) for v in values.values()])

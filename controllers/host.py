@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from controllers.contract import Controller, Site
+from controllers.logbook import ALARM, LOGBOOK
 from controllers.postmark import ORDER, stamped
 from controllers.watchdog import Watchdog
 from sims.core.clock import next_tick
@@ -23,8 +24,6 @@ from sims.core.ports import Inputs, Ports, Step, items
 
 FAR_S = 1e9
 """A due time beyond which nobody looks."""
-LOGBOOK = "logbook"
-"""Mail to this receiver does not travel: it is the site's own report, kept in the results."""
 
 
 @dataclass
@@ -55,10 +54,11 @@ class ControllerHost:
     """All sites of a run as one simulator.
 
     Ports: `mail` (delivered by the network) and `own` (measured where the site itself stands) come in;
-    `outbox` leaves for the network, `actions` carries refused commands, `reports` what sites log.
+    `outbox` leaves for the network, `actions` carries refused commands, `reports` what sites log, `alarms` what
+    they raise, as (time [ms], site, kind, text, value).
     """
 
-    ports = Ports(hears=("mail", "own"), tells=("outbox", "actions", "reports"))
+    ports = Ports(hears=("mail", "own"), tells=("outbox", "actions", "reports", "alarms"))
 
     def __init__(self, seats: Sequence[Seat], authorize: Authorize, step_ms: int) -> None:
         self._ordered = list(seats)
@@ -87,6 +87,7 @@ class ControllerHost:
         outbox: list[Message] = []
         refused: list[Action] = []
         reports: list[Message] = []
+        alarms: list[tuple[int, str, str, str, float]] = []
         for i in self._turns(now_ms, called):
             seat = self._ordered[i]
             if seat.spans_ms and not seat.staffed(now_ms):
@@ -100,7 +101,9 @@ class ControllerHost:
                 seat.due_ms = due_ms
                 self._enter(due_ms, i)
             for message in decided:
-                if message.receiver == LOGBOOK:
+                if message.receiver == LOGBOOK and message.topic == ALARM:
+                    alarms.append(raised(message, now_ms))
+                elif message.receiver == LOGBOOK:
                     reports.append(message)
                 elif message.topic.startswith(ORDER) and (action := self._audit(message, now_ms)) is not None:
                     refused.append(action)
@@ -108,7 +111,7 @@ class ControllerHost:
                     outbox.append(message)
         outputs: dict[str, Any] = {
             port: told
-            for port, told in (("outbox", outbox), ("actions", refused), ("reports", reports))
+            for port, told in (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
             if told
         }
         self._tidy()
@@ -198,22 +201,20 @@ class ControllerHost:
         inbox, seat.inbox = seat.inbox, []
         watch, self._deciding = self._watch, seat
         try:
-            watch.turn += 1
-            decided = seat.controller.decide(now_ms / 1000, inbox)
-            watch.turn += 1
+            with watch:
+                decided = seat.controller.decide(now_ms / 1000, inbox)
             if decided is None:
                 raise TypeError("decide returned None; return a list of messages, [] for none")
             return stamped(seat.site, decided, now_ms, LOGBOOK) if decided else []
         except GridseamError:
             raise
         except KeyboardInterrupt as err:
+            watch.stop()
             if not watch.fired:
                 raise
             raise ControllerError(seat.site.name, now_ms, f"has not decided within {seat.budget_s:g} s") from err
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
-        finally:
-            watch.turn += watch.turn % 2
 
     def _audit(self, order: Message, now_ms: int) -> Action | None:
         """Return the refused act, or None where the order may leave."""
@@ -275,6 +276,13 @@ class ControllerHost:
             fixed = [site, site.grid, site.rng, *site.grid.feeders, *(f.grid for f in site.grid.feeders)]
             memos[site.name].update((id(thing), thing) for thing in fixed)
         return memos
+
+
+def raised(message: Message, now_ms: int) -> tuple[int, str, str, str, float]:
+    """Return an alarm as time [ms], site, kind, text and value."""
+    values = message.values
+    kind, text = str(values.get("kind", "")), str(values.get("text", ""))
+    return now_ms, message.sender, kind, text, float(values.get("value", math.nan))
 
 
 def _due_ms(seat: Seat, now_ms: int, timely: bool) -> int:

@@ -25,7 +25,7 @@ def stamped(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> l
         One carries a number that is none. An order with an infinite value takes a set-point back; anywhere else
         it is a slip, as nan always is.
     """
-    _require_numbers(site, [one for one in decided if one.receiver != kept], now_ms)
+    _require_numbers(site, decided, now_ms, kept)
     return [
         Message(site.name, one.receiver, one.topic, one.values, now_ms, one.size_bytes, one.ttl_ms, one.priority,
                 one.arrived_ms)
@@ -33,25 +33,32 @@ def stamped(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> l
     ]
 
 
-def _require_numbers(site: Site, decided: Sequence[Message], now_ms: int) -> None:
-    """Raise where a message has a number that may not be sent; all arrays are looked at in one go."""
-    suspect = False
+def _require_numbers(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> None:
+    """Raise where a message that travels has a number that may not be sent; all are looked at in one go."""
+    total = 0.0  # a sum with a number in it that is none is none itself
     orders: list[Any] = []
     others: list[Any] = []
     for message in decided:
+        if message.receiver == kept:
+            continue
         arrays = orders if message.topic.startswith(ORDER) else others
         for value in message.values.values():
             if isinstance(value, float):
-                suspect |= not math.isfinite(value)
+                total += value
             elif isinstance(value, np.ndarray) and value.dtype.kind in "fc":
                 arrays.append(value if value.ndim == 1 else value.ravel())
-    suspect |= len(orders) > 0 and bool(np.isnan(np.concatenate(orders)).any())
-    suspect |= len(others) > 0 and not np.isfinite(np.concatenate(others)).all()
+    suspect = not math.isfinite(total)
+    suspect = suspect or (len(orders) > 0 and bool(np.isnan(_joined(orders)).any()))
+    suspect = suspect or (len(others) > 0 and not np.isfinite(_joined(others)).all())
     if suspect:
         for message in decided:
             for name, value in message.values.items():
-                if not _sendable(value, message.topic.startswith(ORDER)):
+                if message.receiver != kept and not _sendable(value, message.topic.startswith(ORDER)):
                     raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
+
+
+def _joined(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _sendable(value: Any, in_order: bool) -> bool:

@@ -80,7 +80,8 @@ def _frames(site: Site, now_ms: int, level: float, rng: np.random.Generator) -> 
     box.append(_mail("dso_1.i4", me, "interface", now_ms, v_pu=float(wave(1)[0]), v_set_pu=1.0, p_mw=-3.0,
                      q_mvar=-1.0 - 0.1 * level, tap_pos=0.0, loading_percent=30.0))
     cells = {"cell": np.arange(2), "f_hz": 50 + 0.01 * rng.standard_normal(2),
-             "p_tie_mw": np.array([40.0, -60.0]) * wave(2), "p_sched_mw": np.array([100.0, -100.0])}
+             "p_tie_mw": np.array([40.0, -60.0]) * wave(2), "p_sched_mw": np.array([100.0, -100.0]),
+             "inertia_mws": np.array([9000.0, 7000.0]), "largest_mw": np.array([300.0, 400.0])}
     tie: Mapping[str, Any] = cells if site.actor == "tso" else {k: v[0].item() for k, v in cells.items()}
     box.append(_mail("tso", me, "tie", now_ms, **tie))
     if site.actor != "tso" and now_ms % (15 * PERIOD_MS) == 0:

@@ -22,8 +22,14 @@ FROM_STAGE: Mapping[str, int] = {
 }
 """The stage from which the DSO's side holds a duty; duties are cumulative."""
 
-BEFORE: Mapping[str, frozenset[str]] = {
+BY_HAND: Mapping[str, frozenset[str]] = {
+    "manage_congestion": frozenset({"operator"}),
     "restore_supply": frozenset({"crew"}),
+}
+"""People who act under a duty in every pairing: an operator whom the TSO has rung up, a crew on site."""
+
+BEFORE: Mapping[str, frozenset[str]] = {
+    **BY_HAND,
     "support_tso_voltage": frozenset({"tso"}),
     "balance_cell": frozenset({"tso"}),
     "provide_inertia": frozenset({"tso"}),
@@ -112,11 +118,10 @@ class Responsibility:
         return any(h.duty == duty for h in self.handovers)
 
     def holders(self, duty: str, now_ms: int = 0) -> frozenset[str]:
-        """Return the roles that may act under `duty` at `now_ms` [ms]; a crew may always switch by hand."""
+        """Return the roles that may act under `duty` at `now_ms` [ms]; people may in every pairing (`BY_HAND`)."""
         if not self.held(duty, now_ms):
             return BEFORE.get(duty, frozenset())
-        crew = frozenset({"crew"}) if duty == "restore_supply" else frozenset()
-        return DECIDERS[self.architecture] | crew
+        return DECIDERS[self.architecture] | BY_HAND.get(duty, frozenset())
 
     def duties_of(self, role: str) -> frozenset[str]:
         """Return the duties of a role at this stage and architecture, at any time of the run."""

@@ -28,9 +28,9 @@ def may_end_process() -> None:
 class Watchdog:
     """Looks now and then whether a decision has been under way for longer than it may.
 
-    Whoever decides counts `turn` up when they begin and again when they have ended: it is odd in between. One that
-    is over its budget is interrupted by a KeyboardInterrupt in the main thread, and `fired` tells it from the user's.
-    Runs outside the main thread are not watched.
+    Whoever decides does so ``with`` it. One that is over its budget is interrupted by a KeyboardInterrupt in the main
+    thread, which comes before the block is left, and `fired` tells it from the user's. Runs outside the main thread
+    are not watched.
 
     Parameters
     ----------
@@ -39,11 +39,35 @@ class Watchdog:
     """
 
     def __init__(self, about: Callable[[], tuple[str, float]]) -> None:
-        self.turn = 0
         self.fired = False
+        self._turn = 0  # odd while somebody decides
+        self._firing = threading.Lock()
         self._about = about
         if threading.current_thread() is threading.main_thread():
             threading.Thread(target=_watch, args=(weakref.ref(self),), name="watchdog", daemon=True).start()
+
+
+    def __enter__(self) -> None:
+        self._turn += 1
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop()
+        if self.fired and kind is not KeyboardInterrupt:
+            time.sleep(GRACE_S)  # the interrupt is under way
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        """Say that nobody decides any longer; no interrupt is sent from then on."""
+        with self._firing:
+            self._turn += self._turn % 2
+
+    def _fire(self, turn: int) -> bool:
+        """Interrupt whoever has the turn `turn`; tell whether they still had it."""
+        with self._firing:
+            if self._turn == turn:
+                self.fired = True
+                _interrupt()
+        return self.fired
 
 
 def _interrupt() -> None:
@@ -58,14 +82,12 @@ def _interrupt() -> None:
 def _watch(of: weakref.ref[Watchdog]) -> None:
     seen, since_s = 0, time.monotonic()
     while (dog := of()) is not None:
-        turn, now_s = dog.turn, time.monotonic()
+        turn, now_s = dog._turn, time.monotonic()
         if turn != seen:
             seen, since_s = turn, now_s
         elif turn % 2 and not dog.fired:
             who, budget_s = dog._about()
-            if now_s - since_s >= budget_s and dog.turn == turn:
-                dog.fired = True
-                _interrupt()
+            if now_s - since_s >= budget_s and dog._fire(turn):
                 since_s = now_s
         elif turn % 2 and _may_end_process and now_s - since_s >= GRACE_S:
             who, budget_s = dog._about()

@@ -109,7 +109,7 @@ def exchange(runs: Mapping[Pairing, Run]) -> tuple[str, int, int] | None:
                 axes[i, j].set_ylabel(text)
                 axes[i, j].set_title(label)
                 axes[i, j].axhline(0, color=FAINT, linewidth=0.6)
-                time.apply(axes[i, j], label=i == len(shown) - 1)
+        time.apply(axes)
         return svg(fig, "Exchange at each interface"), len(shown), len(labels)
 
 
@@ -143,7 +143,7 @@ def frequency(runs: Mapping[Pairing, Run]) -> str | None:
             axes[0, j].set_title(f"stage {stage}")
             for row in (0, 1):
                 axes[row, j].axhline(0, color=FAINT, linewidth=0.6)
-                time.apply(axes[row, j], label=row == 1)
+        time.apply(axes)
         axes[0, 0].set_ylabel("f - f nominal (mHz)")
         axes[1, 0].set_ylabel("tie error (MW)")
         return svg(fig, "Frequency and tie error")

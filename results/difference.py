@@ -249,6 +249,6 @@ def _events(a: Run, b: Run, table: str, rtol: float, atol: float, structure: lis
     else:
         return
     acted = next((v for v in values if len(v[columns[0]]) > row), values[0])
-    who = {"messages": "comms", "actions": "controllers", "alarms": "controllers"}.get(table, table)
+    who = ({"messages": "comms"} | dict.fromkeys(("actions", "alarms", "goals"), "controllers")).get(table, table)
     name = next((str(acted[c][row]) for c in ("actor", "source", "sender") if c in acted), "")
     yield Difference(t_ms / 1000, f"{who} {name}".strip(), f"{table}.{column}", label, told[0], told[1], count, np.nan)

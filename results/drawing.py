@@ -108,14 +108,14 @@ class TimeAxis:
         """Return times [h] in the unit of the axis."""
         return np.asarray(t_h) * {"s": 3600.0, "min": 60.0, "h": 1.0}[self.unit]
 
-    def apply(self, ax: Any, label: bool = False) -> None:
-        """Set limits and round ticks, and the label where wanted."""
+    def apply(self, axes: Any) -> None:
+        """Set limits and round ticks of panels that share them, (rows, columns), and the label under the last row."""
         end = max(float(self.of(self.end_h)), 1e-3)
         steps = (0.1, 0.5, 1, 2, 5, 10, 20, 30, 60) if self.unit != "h" else (1, 2, 3, 6, 12, 24, 48, 168, 720)
         step = next((s for s in steps if end / s <= 6), steps[-1])
-        ax.set_xlim(0, end)
-        ax.set_xticks(np.arange(0, end + step * 1e-6, step))
-        if label:
+        axes[0, 0].set_xlim(0, end)
+        axes[0, 0].set_xticks(np.arange(0, end + step * 1e-6, step))
+        for ax in axes[-1]:
             ax.set_xlabel(self.label)
 
 
@@ -133,10 +133,8 @@ def pairing_panels(
             ax.set_title(f"{architecture}, stage {stage}", color=colour(architecture))
             if j == 0:
                 ax.set_ylabel(y_label)
-            if time is not None and i == len(architectures) - 1:
-                ax.set_xlabel(time.label)
     if time is not None:
-        time.apply(axes[0, 0])  # shared by all
+        time.apply(axes)
     return fig
 
 

@@ -46,11 +46,15 @@ class Assessor:
             self._take(report.values, now_ms)
 
     def _take(self, values: Mapping[str, Any], now_ms: int) -> None:
-        """Keep an estimate; an agent's covers its own area and leaves the rest of the feeder as it was."""
+        """Keep an estimate; one of some nodes only, or NaN elsewhere, leaves the rest of the feeder as it was."""
         feeder = values["feeder"]
         given = np.asarray(values["v_pu"], float)
         # Where the operator believes the node dark there is no voltage to be right or wrong about.
-        np.copyto(self._own[feeder], np.where(given > DARK_PU, given, np.nan), where=np.isfinite(given))
+        known = np.where(given > DARK_PU, given, np.nan)
+        if "node" in values:
+            self._own[feeder][values["node"]] = known
+        else:
+            np.copyto(self._own[feeder], known, where=np.isfinite(given))
         self._taken_ms[self._row[feeder]] = now_ms
 
     def errors(self, now_ms: int, bus: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:

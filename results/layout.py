@@ -179,6 +179,17 @@ def alarm_table(code_tables: Mapping[str, Sequence[str]]) -> EventTable:
     return EventTable("alarms", columns, {n: tuple(code_tables.get(n, ())) for n in texts})
 
 
+def goal_table(code_tables: Mapping[str, Sequence[str]]) -> EventTable:
+    """Return ``/goals``: what sites aim at and how they stand, a row for each number they tell."""
+    texts = {
+        "source": "who told it", "duty": "under which duty", "about": "of which feeder, interface or cell",
+        "quantity": "what, with its unit",
+    }  # fmt: skip
+    columns = [_T, *(_text(n, long) for n, long in texts.items())]
+    columns.append(Quantity("value", "1", "value, in the unit the quantity names", dtype="f8"))
+    return EventTable("goals", columns, {n: tuple(code_tables.get(n, ())) for n in texts})
+
+
 def message_table(
     addresses: Sequence[str], topics: Sequence[str], fates: Sequence[str]
 ) -> EventTable:

@@ -1,4 +1,4 @@
-"""The tables of a run's page: who held and acted, cells, storage, communication, alarms, refused acts."""
+"""The tables of a run's page: who held and acted, cells, storage, communication, alarms, goals, refused acts."""
 
 from __future__ import annotations
 
@@ -188,6 +188,26 @@ def alarms(run: Run) -> PageTable | None:
     mine = np.arange(len(run.column("alarms", "t_ms")))
     columns = (("t_ms", "after"), ("source", "from"), ("kind", "what"), ("text", ""), ("value", "value"))
     return _listed(run, "alarms", mine, columns, 4)
+
+
+def goals(run: Run) -> PageTable | None:
+    """Return what each site last told of its goals, and how often it told it."""
+    if not run.has("goals", "t_ms") or not len(run.column("goals", "t_ms")):
+        return None
+    texts = [run.texts("goals", c) for c in ("duty", "source", "about", "quantity")]
+    t_ms, value = run.column("goals", "t_ms"), run.column("goals", "value")
+    last: dict[tuple[str, ...], list[float]] = {}
+    for key, t, v in zip(zip(*texts, strict=True), t_ms.tolist(), value.tolist(), strict=True):
+        known = last.setdefault(key, [0, t, v])
+        last[key] = [known[0] + 1, t, v]
+    rows = [
+        (*(part.replace("_", " ") if k in (0, 3) else part for k, part in enumerate(key)), str(int(n)), clock(t),
+         number(v))
+        for key, (n, t, v) in sorted(last.items())
+    ]  # fmt: skip
+    note = f"The first {MOST} of {len(rows)}." if len(rows) > MOST else ""
+    head = ("duty", "who", "about", "what", "times told", "last after", "last value")
+    return PageTable(head, tuple(rows[:MOST]), 4, note)
 
 
 def refused(run: Run) -> PageTable | None:

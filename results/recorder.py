@@ -9,17 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results import goals
 from results.estimates import Assessor
 from results.writer import RunWriter
 from sims.core.clock import is_tick, next_tick
 from sims.core.errors import ModelError
+from sims.core.message import Message
 from sims.core.orders import Action
 from sims.core.ports import Inputs, Ports, Step, items
 
 __all__ = ["Recorder", "RunWriter", "Tap"]
 
 _ALARM = ("t_ms", "source", "kind", "text", "value")
-_EVENT_PORTS = ("actions", "alarms")
+_EVENT_PORTS = ("actions", "alarms", "reports")
+_KEPT = {"actions": "actions", "alarms": "alarms", "reports": "goals"}
+"""Event port -> the table its events go into."""
 _NEWS = ("acts", "log", "fine")
 """State ports that hold what is new at a grid tick: acts carried out, messages settled, rows between two ticks."""
 WITNESSED = "started_by"
@@ -63,8 +67,9 @@ class Recorder:
         What state to take from where.
     hears : sequence of str
         Which event ports are connected: ``actions`` (lists of Action), ``alarms`` (mappings, or tuples of
-        t_ms, source, kind, text and optionally value). What simulators write at each grid tick under
-        ``acts`` (tuples of Action) and ``log`` (message columns) is taken once a tick.
+        t_ms, source, kind, text and optionally value), ``reports`` (messages of sites to their logbook, of which
+        goals and states go into the table ``goals``). What simulators write at each grid tick under ``acts``
+        (tuples of Action) and ``log`` (message columns) is taken once a tick.
     step_ms : int
         The grid tick.
     assessor : Assessor, optional
@@ -88,7 +93,7 @@ class Recorder:
         self._places = [{source: _span(index) for source, index in tap.sources.items()} for tap in self.taps]
         self.ports = Ports(
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
-            hears=(*(p for p in hears if p in writer.events), *(("reports",) if assessor else ())),
+            hears=tuple(p for p in hears if _KEPT[p] in writer.events or (p == "reports" and assessor)),
         )
         self._every = {
             kind: s.kind.every_ms for kind, s in writer.series.items()
@@ -118,9 +123,7 @@ class Recorder:
         """Take the rows that are due and, at a grid tick, its news; step next at the next tick."""
         if now_ms != self._rows_ms:
             self._write_rows()
-        if self._assessor is not None:
-            for report in items(inputs, "reports"):
-                self._assessor.hear(report, now_ms)
+        self._hear(items(inputs, "reports"), now_ms)
         due = {kind for kind, every_ms in self._every.items() if is_tick(now_ms, every_ms)}
         if due:
             self._rows = self._gather(now_ms, due, inputs)
@@ -135,6 +138,14 @@ class Recorder:
             if self.progress is not None:
                 self.progress(now_ms)
         return Step(min(next_tick(now_ms, every_ms) for every_ms in (self._step_ms, *self._every.values())))
+
+    def _hear(self, reports: Sequence[Message], now_ms: int) -> None:
+        if self._assessor is not None:
+            for report in reports:
+                self._assessor.hear(report, now_ms)
+        told = goals.rows(reports, now_ms) if "goals" in self.writer.events else {"t_ms": []}
+        if told["t_ms"]:
+            self.writer.append_events("goals", told)
 
     def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
         rows: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in self._every if kind in due}
@@ -187,7 +198,8 @@ class Recorder:
         for t_ms, kinds in rows:
             for kind, values in kinds.items():
                 if kind in self.writer.series:
-                    self.writer.append(kind, t_ms, values)
+                    wanted = self.writer.series[kind].data
+                    self.writer.append(kind, t_ms, {name: row for name, row in values.items() if name in wanted})
 
     def finish(
         self, log: Mapping[str, Any] | None = None,

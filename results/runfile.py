@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from results.digest import digest
+from results.digest import digest, vouch, vouched
 from results.layout import EMPTY, FORMAT, FORMAT_VERSION, STATUS, UNNAMED
 from sims.core.errors import GridseamError, nearest
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
-
-_SOUND: set[tuple[Path, int, int, int]] = set()
-"""Complete files whose texts were found sound in this process: path, inode, size, time of change."""
 
 
 class RunError(GridseamError):
@@ -99,16 +96,14 @@ class Run:
             if version > FORMAT_VERSION:
                 known = f"this gridseam reads up to {FORMAT_VERSION}; use a newer one"
                 raise RunError(f"{self.path}: format version {version}; {known}")
-            stat = self.path.stat()
-            seen = (self.path.resolve(), stat.st_ino, stat.st_size, stat.st_mtime_ns)
-            if seen in _SOUND:
+            if vouched(self.path):
                 return
             for name in ("/", *(n for n, g in self._file.items() if isinstance(g, h5py.Group))):
                 group = self._file[name]
                 if _plain(group.attrs.get("digest", b"")) != digest(group):
                     raise RunError(f"{self.path}: names or attributes in group '{name}' are damaged")
             if self.status == "complete":
-                _SOUND.add(seen)
+                vouch(self.path)
         except (OSError, KeyError, RuntimeError, UnicodeDecodeError, ValueError) as err:
             raise RunError(f"{self.path}: the file is damaged ({err})") from err
 
@@ -269,7 +264,8 @@ class Run:
             return texts.tolist(), index.astype(np.int64)
         codes = np.where(codes < 0, len(names) - 1, codes)
         occur = sorted({names[code] for code in np.flatnonzero(np.bincount(codes))})
-        return occur, np.array([occur.index(n) if n in occur else -1 for n in names], np.int64)[codes]
+        place = {name: k for k, name in enumerate(occur)}
+        return occur, np.array([place.get(name, -1) for name in names], np.int64)[codes]
 
     def is_one_of(self, table: str, column: str, *wanted: str) -> NDArray[np.bool_]:
         """Tell of every event whether its coded text is one of `wanted`; an empty text is ``""``."""

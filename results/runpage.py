@@ -63,7 +63,7 @@ def write_page(run: Run | str | Path, path: str | Path | None = None, back: str 
         secure=not _insecure(found), shade=colour(pairing[0]), back=back, grids=grids,
         data=_data(grids), scripts=scripts, policy=" ".join(f"'sha256-{_hash(s)}'" for s in scripts),
         tables={name: getattr(pagetables, name)(run) for name in (
-            "cells", "machines", "storage", "communication", "ages", "alarms", "refused")},
+            "cells", "machines", "storage", "communication", "ages", "alarms", "goals", "refused")},
         holders=pagetables.holders(run, DUTIES), events=[(pagetables.clock(t), e) for t, e in pagetables.events(run)],
         roles=[(r, charts.role_colour(r)) for r in roles],
         pictures={

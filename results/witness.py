@@ -24,7 +24,7 @@ class Witness:
     Raises
     ------
     ModelError
-        A value is no number.
+        A value is no number, or not finite.
     """
 
     def __init__(
@@ -46,11 +46,16 @@ class Witness:
 
     def _number(self, now_ms: int, inputs: Inputs, label: str, quantity: str) -> float:
         found = inputs.get(port_of(label, quantity), {})
-        value: Any = next(iter(found.values()), np.nan)
+        value: Any = next(iter(found.values()), None)
+        if value is None:
+            return np.nan
         try:
-            return float(np.nan if value is None else value)
+            number = float(value)
         except (TypeError, ValueError):
             raise ModelError(self._kind, now_ms, f"{quantity} of {label} is no number: {value!r}") from None
+        if not np.isfinite(number):
+            raise ModelError(self._kind, now_ms, f"{quantity} of {label} is {number}; null says that there is no value")
+        return number
 
     def get_state(self) -> dict[str, Any]:
         """Return when the last row was written."""

@@ -26,6 +26,7 @@ from scenarios.schema_disturbances import LineFault
 from scenarios.seats import reserves, roles, seats
 from scenarios.upsets import upsets
 from sims.comms.simulator import CommsSimulator
+from sims.core.errors import ModelError
 from sims.core.harness import Harness
 from sims.der.simulator import DerSimulator
 from sims.distribution import simulator as distribution
@@ -34,11 +35,11 @@ from sims.distribution.metering import Metering
 from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr, TapData
 from sims.transmission.grid import branch_elements, tap_data
+from sims.transmission.machinery import Machinery
 from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import Governors, QuasiSteady
 from sims.transmission.simulator import TransmissionSimulator
 from sims.transmission.ties import Ties
-from sims.transmission.zoom import Machinery
 
 REPAIR_MS = 4 * 3_600_000
 """Until a faulted cable is repaired and may be closed again."""
@@ -82,12 +83,12 @@ def assemble(
     )
     refuse_too_much(ground, der)
     dsos = {dso: _distribution(ground, dso, der, responsibility) for dso in places.dsos}
-    told = beliefs(scenario, places, ground.table, ground.case, ground.plan)
+    told = beliefs(scenario, places, ground.table, ground.case, ground.plan, ground.expected_mw)
     wishes = dict(zip((i.name for i in places.interfaces), ground.plan.v_interface_pu.tolist(), strict=True))
     host = ControllerHost(seats(scenario, places, told, responsibility, wishes), authorize, step_ms)
     feeders = {dso: sim.feeders for dso, sim in dsos.items()}
     metering = Metering(
-        meter_plans(scenario, places, feeders, responsibility), transmission_plan(places, responsibility),
+        meter_plans(scenario, places, feeders, responsibility, ground.table), transmission_plan(places, responsibility),
         scenario.seed, step_ms,
     )
     actuators = port_of(places)
@@ -97,7 +98,7 @@ def assemble(
         wakes=host.wakes, gather_ms=host.beat_ms,
     )
     recorder = Recorder(
-        writer, recording.taps(places), step_ms=step_ms, hears=("actions",),
+        writer, recording.taps(places), step_ms=step_ms,
         assessor=Assessor(_nodes(ground, feeders)), progress=progress,
     )
     transmission = _transmission(ground, told, responsibility)
@@ -121,11 +122,18 @@ def _invite(harness: Harness, scenario: Scenario, writer: RunWriter) -> None:
     try:
         for other in scenario.company:
             witness = f"witness_{other.name}"
-            harness.start(other.name, other.start, other.model, other.labels, other.settings, other.params)
+            harness.start(
+                other.name, other.start, other.model, other.labels, other.settings, other.params, parts=other.parts,
+                folder=scenario.folder,
+            )
             harness.add(witness, Witness(writer, other.name, other.labels, other.record, scenario.time.step_ms))
-            for label in other.labels:
-                for attribute in other.record:
+            for attribute in other.record:
+                heard = [
                     harness.listen(other.name, label, attribute, witness, port_of_witness(label, attribute))
+                    for label in other.labels
+                ]
+                if not any(heard):
+                    raise ModelError(other.name, 0, f"{', '.join(other.labels[:3])} has no '{attribute}'")
     except BaseException:
         with harness:
             raise
@@ -140,10 +148,10 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
             connect("der", port, dso)
         connect(dso, "exchange", "transmission")
         connect("transmission", "boundary", dso, weak=True)
-        for port, target in (("v_dev_pu", "v_pu"), ("p_real_mw", "p_real_mw"), ("q_real_mvar", "q_real_mvar")):
+        for port, target in (("v_dev_pu", "v_pu"), ("p_real_mw", "p_real_mw")):
             start = np.ones(own.size) if target == "v_pu" else np.zeros(own.size)
             connect(dso, port, "der", target, shifted=True, initial=start)
-        for port in Metering.ports.reads[:-2]:
+        for port in Metering.ports.reads[:-3]:
             connect(dso, port, "metering")
         connect("comms", f"distribution_{dso}", dso, "commands")
         for port in ("bus", "line", "trafo", "feeder", "residual", "acts"):
@@ -153,6 +161,7 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("transmission", "f_hz", "der", shifted=True, initial=np.full(len(ground.case.cells), ground.case.f0_hz))
     for port in ("interface", "cell"):
         connect("transmission", port, "metering")
+    connect("der", "storage", "metering")
     for port in ("interface", "cell", "gen", "system", "acts", "fine"):
         connect("transmission", port, "recorder")
     connect("metering", "frames", "comms", "outbox", shifted=True)
@@ -162,7 +171,7 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("comms", "der", "der", "commands")
     connect("comms", "transmission", "transmission", "commands")
     connect("comms", "log", "recorder")
-    for port in ("actions", "reports"):
+    for port in ("actions", "reports", "alarms"):
         connect("control", port, "recorder")
     for port in ("energy", "acts"):
         connect("der", port, "recorder")
@@ -176,7 +185,8 @@ def _distribution(
     own, interfaces = places.of_dso(dso), places.interfaces_of(dso)
     first = interfaces[0].index
     feeders = Feeders(
-        [Feeder(f.name, f.plan.grid, f.entry.interface - first, f.plan.customers) for f in own], der.curves
+        [Feeder(f.name, f.plan.grid, f.entry.interface - first, f.plan.customers) for f in own], der.curves,
+        hold=scenario.diverged == "hold",
     )
     taps = [f.plan.grid.taps[t] for f, rows in zip(own, feeders.regulated, strict=True) for t in rows]
     start = np.repeat(feeders.node_start[:-1], np.diff(feeders.tap_start))
@@ -221,7 +231,8 @@ def _transmission(ground: Ground, told: Beliefs, responsibility: Responsibility)
         machines.names, cell, tuple(i.name for i in places.interfaces),
         {dso: np.array([i.index for i in places.interfaces_of(dso)]) for dso in places.dsos},
         case.bus_cell[case.load_bus], np.array([c.bias_mw_per_hz for c in told.cells]),
-        np.array([g.reserve_mw for g in told.generators]), scenario.transmission.afrr.full_activation_ms / 1000,
+        np.array([g.reserve_mw for g in told.generators]), machines.stored_mws,
+        scenario.transmission.afrr.full_activation_ms / 1000,
     )
     taps = tap_data(ground.transformers)
     wanted = np.array([t.v_set_pu for t in ground.transformers])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers.belief import (
     Belief,
@@ -20,6 +21,7 @@ from scenarios.schema import Scenario
 from sims.der.fleet import DeviceTable
 from sims.transmission.case import MachineCase
 
+Floats = NDArray[np.float64]
 CONTROLLABLE = ("pv", "wind", "storage", "ev", "heatpump", "chp", "flexible", "svc", "statcom", "capacitor")
 Q_SHARE = 0.33
 """Reactive power that inverters may be asked for, as a share of rated active power (VDE-AR-N 4110)."""
@@ -81,9 +83,15 @@ class Beliefs:
         )
 
 
-def beliefs(scenario: Scenario, places: Places, table: DeviceTable, case: MachineCase, plan: Plan) -> Beliefs:
-    """Return what the operators are told."""
-    feeders = tuple(_feeder(f, places, table) for f in places.feeders)
+def beliefs(
+    scenario: Scenario, places: Places, table: DeviceTable, case: MachineCase, plan: Plan,
+    expected_mw: Floats | None = None,
+) -> Beliefs:
+    """Return what the operators are told; `expected_mw` is the forecast of each feeder, [interval, feeder]."""
+    none = np.zeros((0, len(places.feeders)))
+    ahead = none if expected_mw is None else expected_mw
+    step_ms = scenario.transmission.schedule.step_ms
+    feeders = tuple(_feeder(f, places, table, ahead[:, f.number], step_ms) for f in places.feeders)
     interfaces = []
     for i in places.interfaces:
         below = np.isin(table.feeder, [f.number for f in places.feeders if f.entry.interface == i.index])
@@ -107,7 +115,9 @@ def beliefs(scenario: Scenario, places: Places, table: DeviceTable, case: Machin
     )
 
 
-def _feeder(place: FeederPlace, places: Places, table: DeviceTable) -> FeederBelief:
+def _feeder(
+    place: FeederPlace, places: Places, table: DeviceTable, expected_mw: Floats, expected_step_ms: int
+) -> FeederBelief:
     index = np.flatnonzero(table.feeder == place.number)
     kind = table.kind[index]
     devices = DeviceBelief(
@@ -118,7 +128,7 @@ def _feeder(place: FeederPlace, places: Places, table: DeviceTable) -> FeederBel
     return FeederBelief(
         place.name, places.interfaces[place.entry.interface].name, plan.grid, devices, place.gateways,
         plan.areas.of_node, place.agents, plan.areas.head, plan.areas.neighbours, plan.load_mw, plan.load_mvar,
-        plan.customers,
+        plan.customers, expected_mw, expected_step_ms,
     )
 
 

@@ -14,6 +14,7 @@ from scenarios.durations import format_duration
 from scenarios.inside import escapes
 from scenarios.reference import fault as reference_fault
 from scenarios.reference import function_fault
+from scenarios.schema_company import TAKEN
 from scenarios.schema_disturbances import LineFault, Upset
 from scenarios.schema_operation import Record
 from scenarios.upsets import upset_faults
@@ -267,12 +268,20 @@ def _company(s: Scenario) -> Iterator[Fault]:
         yield from [(("company", index, "start"), text)] if text else []
     for index in _repeated([other.name for other in s.company]):
         yield ("company", index, "name"), f"'{s.company[index].name}' is the name of two simulators"
+    taken = TAKEN | {dso.name for dso in s.dsos}
+    for index, other in enumerate(s.company):
+        if other.name in taken:
+            yield ("company", index, "name"), f"'{other.name}' is taken by gridseam itself; choose another name"
+        if other.parts and other.count > 1:
+            yield ("company", index, "parts"), "are those of one entity; leave `count` out"
+        for column in {"time", "index", other.name} & set(other.record):
+            yield ("company", index, "record"), f"'{column}' is taken in the run file"
 
 
 def _record(s: Scenario) -> Iterator[Fault]:
     for name, info in Record.model_fields.items():
         period = getattr(s.record, name)
-        if period is not None and period % s.time.step_ms:
+        if name.endswith("_ms") and period is not None and period % s.time.step_ms:
             text = f"{format_duration(period)} is not a multiple of the grid step, {format_duration(s.time.step_ms)}"
             yield ("record", str(info.alias)), text
 

@@ -34,6 +34,10 @@ def device_faults(s: Scenario, series: frozenset[str]) -> Iterator[Fault]:
             if name not in own:
                 near = nearest(name, sorted(own))
                 yield ("der", kind, "profiles", index), f"'{name}' is not a series of '{s.profiles}'{near}"
+    if der.storage.soc_min >= der.storage.soc_max:
+        given = "soc_min" if "soc_min" in der.storage.model_fields_set else "soc_max"
+        window = f"soc_min {der.storage.soc_min:g} is not below soc_max {der.storage.soc_max:g}"
+        yield ("der", "storage", given), window
     yield from _listed(s, own if series else frozenset())
     try:
         rules.read(der.rules, s.folder)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Path_ = tuple[str | int, ...]
 Fault = tuple[Path_, str]
-_PLACES = ("dms", "crew")
+_PLACES = ("dms", "operator", "crew")
 _LINKS: Path_ = ("communication", "links")
 _FAILURES: Path_ = ("communication", "random_outages")
 

@@ -59,8 +59,16 @@ def static_load(scenario: Scenario, case: MachineCase, places: Places, series: P
     return StaticLoad(case.load_mva * share * scale, columns, series)
 
 
-def forecast(scenario: Scenario, table: DeviceTable, der: DerSimulator, places: Places) -> Complexes:
-    """Return what each interface is expected to draw, shape [interval, interface] [MVA].
+@dataclass(frozen=True)
+class Expected:
+    """What is expected to be drawn, by interval: at each interface [MVA], by each feeder [MW]."""
+
+    interface_mva: Complexes
+    feeder_mw: Floats
+
+
+def forecast(scenario: Scenario, table: DeviceTable, der: DerSimulator, places: Places) -> Expected:
+    """Return what each interface and each feeder is expected to draw.
 
     The devices are run by themselves, without grid or orders, at the plan's interval; the forecast error is
     a first-order autoregression with the scenario's standard deviation.
@@ -70,6 +78,8 @@ def forecast(scenario: Scenario, table: DeviceTable, der: DerSimulator, places: 
     interface = np.array([f.entry.interface for f in places.feeders])[table.feeder]
     loads = table.kind == "load"
     rows = np.zeros((count, len(places.interfaces)), np.complex128)
+    above = np.array([f.entry.interface for f in places.feeders], np.int64)
+    feeders = np.zeros((count, above.size))
     error = np.zeros(len(places.interfaces))
     rng = np.random.default_rng([scenario.seed, 96])
     sigma, memory = scenario.transmission.schedule.forecast_error_percent / 100, 0.9
@@ -80,7 +90,9 @@ def forecast(scenario: Scenario, table: DeviceTable, der: DerSimulator, places: 
         error = memory * error + np.sqrt(1 - memory**2) * sigma * rng.standard_normal(error.size)
         p = net + (FEEDER_LOSS_SHARE + error) * drawn
         rows[k] = p + 1j * POWER_FACTOR_TAN * drawn
-    return rows
+        own = -summed(table.feeder[loads], out["p_mw"][loads], above.size)
+        feeders[k] = (FEEDER_LOSS_SHARE + error[above]) * own - summed(table.feeder, out["p_mw"], above.size)
+    return Expected(rows, feeders)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,7 @@ def der_simulator(
         found = equip(
             responsibility.architecture, responsibility.stage, kind=table.kind, level=table.level,
             v2g_share=table.v2g_share, p_rated_mw=table.p_rated_mw, f0_hz=f0_hz,
-            inertia_s=scenario.der.inertia_s,
+            inertia_s=_inertia_s(scenario, responsibility),
             rules=rules.read(scenario.der.rules, scenario.folder),
         )
         laws = [Bound(law, devices) for law, devices in found]
@@ -170,6 +170,13 @@ def der_simulator(
         settings=DerSettings(f0_hz=f0_hz, storage=storage, ev=ev, timezone=scenario.time.zone), sessions=stays,
         place=place,
     )
+
+
+def _inertia_s(scenario: Scenario, responsibility: Responsibility) -> float | None:
+    """Return the gain that devices have by themselves; None where they have none and nobody can order one."""
+    own = scenario.der.inertia_s
+    ordered = scenario.transmission.frequency.model == "dynamic" and responsibility.architecture != "local"
+    return own if own > 0 or ordered else None
 
 
 def device_map(table: DeviceTable, der: DerSimulator, places: Places, dso: str) -> DeviceMap:

@@ -30,7 +30,10 @@ from sims.transmission.grid import InterfaceTransformer, transmission_net
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """The same for all pairings; `plan` is what the day-ahead schedule came to."""
+    """The same for all pairings; `plan` is what the day-ahead schedule came to.
+
+    `expected_mw` is what each feeder was expected to draw then, [interval, feeder].
+    """
 
     scenario: Scenario
     places: Places
@@ -43,6 +46,7 @@ class Ground:
     static: StaticLoad
     stays: Sessions
     plan: Plan
+    expected_mw: NDArray[np.float64]
 
     @property
     def cell_of_dso(self) -> dict[str, int]:
@@ -85,12 +89,16 @@ def ground(scenario: Scenario) -> Ground:
         scenario, table, series, Responsibility("local", 1), dict.fromkeys(spots.dsos, 0),
         step_ms=scenario.transmission.schedule.step_ms, stays=stays, equipped=False, f0_hz=case.f0_hz,
     )
+    expected = forecast(scenario, table, bare, spots)
     planned = plan(
         scenario, case, MeshedPowerFlow(grid), load_nodes(grid, case),
         interface_nodes(grid, case, len(transformers)), high_nodes(grid, case, transformers), static.at,
-        forecast(scenario, table, bare, spots),
+        expected.interface_mva,
     )
-    return Ground(scenario, spots, table, series, case, transformers, tuple(levels), grid, static, stays, planned)
+    return Ground(
+        scenario, spots, table, series, case, transformers, tuple(levels), grid, static, stays, planned,
+        expected.feeder_mw,
+    )
 
 
 def _transmission(

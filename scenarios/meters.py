@@ -10,12 +10,22 @@ from controllers.responsibility import Responsibility
 from scenarios.places import FeederPlace, Places
 from scenarios.schema import Scenario
 from scenarios.schema_communication import ByException
+from sims.der.fleet import DeviceTable
 from sims.distribution.feeders import Feeders
-from sims.distribution.meter_plan import HIGH_VOLTAGE_KV, AreaPoint, Bands, FeederPoints, MeterPlan, TransmissionPlan
+from sims.distribution.meter_plan import (
+    HIGH_VOLTAGE_KV,
+    AreaPoint,
+    Bands,
+    FeederPoints,
+    MeterPlan,
+    StoragePoint,
+    TransmissionPlan,
+)
 
 
 def meter_plans(
-    scenario: Scenario, places: Places, feeders: Mapping[str, Feeders], responsibility: Responsibility
+    scenario: Scenario, places: Places, feeders: Mapping[str, Feeders], responsibility: Responsibility,
+    table: DeviceTable,
 ) -> list[MeterPlan]:
     """Return one plan per DSO.
 
@@ -32,9 +42,21 @@ def meter_plans(
             *_subscription(metering.tso_der_ms, responsibility),
             metering.smart_meter_ms or 0, metering.smart_meter_accuracy_percent,
             metering.v_resolution_pu, metering.power_resolution_mva, _bands(metering.by_exception),
+            _storage(places, dso, table) if responsibility.architecture == "centralized" else (),
         )
         for dso in places.dsos
     ]
+
+
+def _storage(places: Places, dso: str, table: DeviceTable) -> tuple[StoragePoint, ...]:
+    """Return the batteries of each feeder, which the control centre hears of through its primary substation."""
+    storage = np.flatnonzero(table.kind == "storage")
+    found = []
+    for feeder in places.of_dso(dso):
+        row = np.flatnonzero(table.feeder[storage] == feeder.number)
+        if len(row):
+            found.append(StoragePoint(feeder.name, f"{dso}.dms", storage[row], row))
+    return tuple(found)
 
 
 def _subscription(every_ms: int | None, responsibility: Responsibility) -> tuple[int, tuple[str, ...]]:

@@ -31,14 +31,15 @@ from sims.core.errors import Problem, ScenarioError
 from sims.core.message import Message
 
 TOPICS = (
-    "primary", "secondary", "der", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set", "request",
+    "primary", "secondary", "der", "storage", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set",
+    "request",
     *(f"command/{duty}" for duty in FROM_STAGE),
-    *(f"consensus/{what}" for what in ("p", "q", "balance", "droop")),
+    *(f"consensus/{what}" for what in ("p", "q", "balance", "droop", "inertia")),
     *(f"{what}/{quantity}" for what in ("capacity", "share")
-      for quantity in ("p", "q", "cut", "droop", "relief0", "relief1")),
+      for quantity in ("p", "q", "cut", "droop", "inertia", "relief0", "relief1")),
     *(f"flisr/{what}" for what in ("passed", "between", "agree", "dark", "need", "ask", "offer")),
     *(f"net/{what}" for what in ("offer", "request", "accept", "confirm")),
-    "boundary", "admm", "switched", OTHER,
+    "boundary", "admm", "inertia", "state", "switched", OTHER,
 )
 """Topics of the message log; what a user's controllers write under names of their own counts as other."""
 

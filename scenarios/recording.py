@@ -31,11 +31,13 @@ INTERFACE = {
 CELL = {
     "f_hz": "frequency", "p_tie_mw": "export over the ties", "p_sched_mw": "scheduled export",
     "p_gen_mw": "generation", "p_load_mw": "load that no feeder stands for", "ace_mw": "area control error",
+    "inertia_mws": "kinetic energy of the machines running", "largest_mw": "largest machine running",
 }
 GEN = {"p_mw": "active power", "p_set_mw": "set-point with secondary control"}
 SYSTEM = {
     "gen_mw": "generation of machines", "static_load_mw": "load that no feeder stands for",
     "loss_transmission_mw": "losses of the transmission grid", "iterations": "solutions until the boundary agreed",
+    "contraction": "of an exchange of voltages and powers over the boundary, 1 where it no longer shrinks",
 }
 RESIDUAL = {
     "residual_s_mva": "power drawn beyond what transmission was solved with",
@@ -50,7 +52,7 @@ FINE = {
     },
     "gen": {"f_hz": "speed", "p_mech_mw": "mechanical power", "p_elec_mw": "air-gap power"},
 }
-"""What is recorded at each exchange while the machines move, in kinds that end in `_fine`."""
+"""What can be recorded at each exchange while frequency is followed, in kinds that end in `_fine`."""
 ESTIMATE = {
     "v_rmse_pu": "root mean square error of estimated voltages", "v_max_err_pu": "largest error",
     "age_s": "age of the estimate",
@@ -60,7 +62,8 @@ STORAGE = {
     "ev_unmet_mwh": "energy vehicles left without",
 }
 
-_UNITS = {"mw": "MW", "mvar": "Mvar", "mva": "MVA", "mwh": "MWh", "pu": "1", "percent": "%", "hz": "Hz", "s": "s"}
+_UNITS = {"mw": "MW", "mvar": "Mvar", "mva": "MVA", "mwh": "MWh", "mws": "MWs", "pu": "1", "percent": "%", "hz": "Hz",
+          "s": "s"}  # fmt: skip
 _DOUBLE = {"residual_v_pu", "residual_s_mva", "gen_mw", "static_load_mw", "loss_transmission_mw", "p_mw", "f_hz",
            "loss_mw", "load_mw", "pv_mw", "wind_mw", "storage_mw", "ev_mw"}
 
@@ -147,9 +150,13 @@ def _fine(scenario: Scenario, labels: Mapping[str, Sequence[str]]) -> list[Kind]
     frequency = scenario.transmission.frequency
     if frequency.model != "dynamic":
         return []
+    wanted = {
+        name: {signal: text for signal, text in named.items() if f"{name}.{signal}" in scenario.record.fine}
+        for name, named in FINE.items()
+    }
     return [
         Kind(f"{name}_fine", labels[name], _quantities(named, "transmission"), every_ms=frequency.coupling_ms)
-        for name, named in FINE.items()
+        for name, named in wanted.items() if named
     ]
 
 

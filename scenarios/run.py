@@ -13,9 +13,11 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from controllers import logbook
 from controllers.responsibility import DEGENERATE, Responsibility
+from results.digest import vouch
 from results.kpis.table import compute, definitions, kpi_places
-from results.layout import EventTable, action_table, message_table
+from results.layout import EventTable, action_table, alarm_table, goal_table, message_table
 from results.runfile import Run
 from results.writer import RunWriter, write_kpis, write_provenance
 from scenarios import recording
@@ -109,8 +111,10 @@ def _run(
         with suppress(GridseamError):
             _write_figures(path)
         raise
+    vouch(path)
     _write_figures(path)
     write_provenance(path, costs)
+    vouch(path)
     place_of(path).unlink(missing_ok=True)
     return path
 
@@ -207,12 +211,19 @@ def _events(shared: Ground, responsibility: Responsibility) -> list[EventTable]:
         "actor": ("device", *responsibility.roles), "duty": (*responsibility.from_stage, "protection"),
         "asset": everybody,
         "quantity": (
-            "p_mw", "q_mvar", "p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz", "p_delta_mw", "tap_pos",
-            "v_set_pu", "closed",
+            "p_mw", "q_mvar", "p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz", "inertia_mw_s_per_hz",
+            "p_delta_mw", "tap_pos", "v_set_pu", "closed",
         ),
     }
     by_role = {"device": "device", **responsibility.roles}
-    return [action_table(tables, by_role), message_table(everybody, TOPICS, FATES)]
+    told = {
+        "source": everybody, "duty": tuple(responsibility.from_stage), "about": (*everybody, *_cells(shared)),
+        "quantity": logbook.QUANTITIES,
+    }
+    return [
+        action_table(tables, by_role), message_table(everybody, TOPICS, FATES),
+        alarm_table({"source": everybody, "kind": logbook.KINDS}), goal_table(told),
+    ]
 
 
 def _costs(world: World, assembly_s: float, run_s: float) -> dict[str, float]:

@@ -160,6 +160,8 @@ class Scenario(Part):
     """The distribution system operators and their grids."""
     limits: Limits = Limits()
     """What counts as secure."""
+    diverged: Literal["stop", "hold"] = "stop"
+    """A feeder whose power flow has no solution stops the run, or is held at what it drew last, without figures."""
     der: Der = Der()
     """What stands in the feeders."""
     devices: tuple[Listed, ...] = ()

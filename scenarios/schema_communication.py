@@ -12,7 +12,7 @@ from scenarios.base import NotNegative, Part, Percent, Share, Text
 from scenarios.durations import Delay, Duration
 from sims.core.errors import nearest
 
-Kind = Literal["substation", "primary", "dms", "tso", "crew"]
+Kind = Literal["substation", "primary", "dms", "tso", "operator", "crew"]
 KINDS: tuple[str, ...] = get_args(Kind)
 NotNegativeWhole = Annotated[int, Field(strict=True, ge=0)]
 
@@ -121,6 +121,8 @@ DEFAULT_LINKS: Mapping[frozenset[str], Link] = MappingProxyType(
             Link.model_validate({"between": "agents", "technology": "lte450"}),
             Link.model_validate({"between": "cells", "technology": "fibre"}),
             Link.model_validate({"from": "crew", "to": "dms", "technology": "phone"}),
+            Link.model_validate({"from": "operator", "to": "dms", "technology": "fibre"}),
+            Link.model_validate({"from": "operator", "to": "tso", "technology": "phone"}),
         )
     }
 )
@@ -210,7 +212,7 @@ class Communication(Part):
     """Links by the kinds of places they join, the others keep their default; and links between two places."""
     acknowledged: tuple[Acknowledged, ...] = ()
     """Mail whose sender insists on an acknowledgement."""
-    store_and_forward: tuple[Literal["substation", "agent", "primary", "dms", "tso", "crew"], ...] = ()
+    store_and_forward: tuple[Literal["substation", "agent", "primary", "dms", "tso", "operator", "crew"], ...] = ()
     """Kinds of places that keep messages while no way is up."""
     random_outages: tuple[RandomFailure, ...] = ()
     """Places and links that fail by chance, beside the links that have an mttr."""

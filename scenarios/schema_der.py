@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from scenarios.base import Count, NotNegative, Part, Percent, Positive, Real, Series, Share, Text
 
@@ -80,12 +80,6 @@ class Storage(Part):
     """Cost of wear for each energy that is given back, in the tariff's unit: what a trade has to earn."""
     reserve_h: NotNegative = 0.25
     """How long a reserve it has promised must last; the energy for it is kept, both ways."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.soc_min >= self.soc_max:
-            raise ValueError(f"soc_min {self.soc_min:g} is not below soc_max {self.soc_max:g}")
-        return self
 
 
 class Ev(Part):

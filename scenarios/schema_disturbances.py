@@ -213,6 +213,21 @@ class LoadStep(Event):
     """Reactive power."""
 
 
+class LoadRamp(Event):
+    """Consumption at a transmission bus rises evenly, and stays."""
+
+    kind: Literal["load_ramp"] = "load_ramp"
+    """What happens."""
+    bus: Annotated[int, Field(strict=True, ge=1)]
+    """Number of the transmission bus."""
+    duration_ms: Duration = Field(alias="duration")
+    """Until all of it is there."""
+    p_mw: Real
+    """Active power, positive for more load."""
+    q_mvar: Real = 0.0
+    """Reactive power."""
+
+
 class LineSwitch(Event):
     """The transmission lines between two buses open or close."""
 
@@ -235,7 +250,7 @@ class Island(Event):
     """Number of the cell."""
 
 
-Upset = GeneratorTrip | LoadStep | LineSwitch | Island
+Upset = GeneratorTrip | LoadStep | LoadRamp | LineSwitch | Island
 """What befalls the transmission system."""
 NetworkEvent = CommsOutage | LinkOutage | Tampering | Dropping | Delaying | Replaying | Flooding | OwnAttack
 """What befalls the network."""

@@ -17,6 +17,10 @@ Duty = Literal[
     "support_tso_voltage", "balance_cell", "provide_inertia",
 ]  # fmt: skip
 Actor = Literal["dms", "agent", "tso"]
+Signal = Literal[
+    "cell.f_hz", "cell.p_tie_mw", "interface.f_hz", "interface.v_pu", "interface.p_mw", "interface.q_mvar",
+    "interface.der_mw", "gen.f_hz", "gen.p_mech_mw", "gen.p_elec_mw",
+]  # fmt: skip
 
 
 class ManageCongestion(Part):
@@ -115,7 +119,7 @@ class OwnController(Part):
 
 
 class Record(Part):
-    """How often each kind of thing is recorded."""
+    """How often each kind of thing is recorded, and what of it while frequency moves."""
 
     default_ms: Duration = Field(60_000, alias="default")
     """Whatever is not named."""
@@ -128,6 +132,8 @@ class Record(Part):
     gen_ms: Duration | None = Field(None, alias="gen")
     system_ms: Duration | None = Field(None, alias="system")
     estimate_ms: Duration | None = Field(None, alias="estimate")
+    fine: tuple[Signal, ...] = get_args(Signal)
+    """Signals written at each exchange between two grid steps, where frequency is followed."""
 
     def period_ms(self, kind: str) -> int:
         """Return the spacing of rows of `kind` [ms]."""

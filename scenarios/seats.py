@@ -36,6 +36,10 @@ class Row:
 
 TABLE: tuple[Row, ...] = (
     Row("dms", "observe", "controllers.centralized.observe:Observe", CENTRAL),
+    Row("dms", "observe", "controllers.centralized.watch:Watch", CENTRAL),
+    Row("dms", "observe", "controllers.centralized.foresight:Foresight", CENTRAL),
+    Row("dms", "observe", "controllers.centralized.storage:WatchStorage", CENTRAL),
+    Row("dms", "observe", "controllers.distributed.supervision:Supervise", DISTRIBUTED),
     Row("dms", "manage_congestion", "controllers.centralized.congestion:ManageCongestion", CENTRAL, (2, 4)),
     Row("dms", "manage_congestion", "controllers.centralized.load_management:ManageLoad", CENTRAL, (2, 4)),
     Row("dms", "control_voltage", "controllers.centralized.voltage:ControlVoltage", CENTRAL, (2, 4)),
@@ -43,6 +47,7 @@ TABLE: tuple[Row, ...] = (
     Row("dms", "support_tso_voltage", "controllers.centralized.interface:SupportTsoVoltage", CENTRAL, (3, 4)),
     Row("dms", "contain_frequency", "controllers.centralized.frequency:ContainFrequency", CENTRAL, (4, 4)),
     Row("dms", "balance_cell", "controllers.centralized.balance:BalanceCell", CENTRAL, (4, 4)),
+    Row("dms", "provide_inertia", "controllers.centralized.inertia:ProvideInertia", CENTRAL, (4, 4)),
     Row("area", "observe", "controllers.distributed.observe:ObserveArea", DISTRIBUTED),
     Row("area", "manage_congestion", "controllers.distributed.congestion:ConsensusCurtailment", DISTRIBUTED, (2, 4)),
     Row("area", "manage_congestion", "controllers.distributed.relief:RelieveImport", DISTRIBUTED, (2, 4)),
@@ -51,13 +56,17 @@ TABLE: tuple[Row, ...] = (
     Row("area", "support_tso_voltage", "controllers.distributed.interface:ShareReactive", DISTRIBUTED, (3, 4)),
     Row("area", "balance_cell", "controllers.distributed.delivery:ShareActive", DISTRIBUTED, (4, 4)),
     Row("area", "contain_frequency", "controllers.distributed.frequency:ShareDroop", DISTRIBUTED, (4, 4)),
+    Row("area", "observe", "controllers.distributed.supervision:TellState", DISTRIBUTED),
+    Row("area", "provide_inertia", "controllers.distributed.inertia:ShareInertia", DISTRIBUTED, (4, 4)),
     Row("interface", "support_tso_voltage", "controllers.distributed.interface:AdmmInterface", DISTRIBUTED, (3, 4)),
     Row("interface", "balance_cell", "controllers.distributed.balance:CellAgents", DISTRIBUTED, (4, 4)),
     Row("interface", "contain_frequency", "controllers.distributed.frequency:DroopAgents", DISTRIBUTED, (4, 4)),
+    Row("interface", "provide_inertia", "controllers.distributed.inertia:InertiaAgents", DISTRIBUTED, (4, 4)),
     Row("tso", "balance_cell", "controllers.tso.afrr:Afrr", ALL),
     Row("tso", "support_tso_voltage", "controllers.tso.voltage:VoltageWish", CENTRAL, (3, 4)),
     Row("tso", "support_tso_voltage", "controllers.tso.admm:AdmmTso", DISTRIBUTED, (3, 4)),
     Row("tso", "manage_congestion", "controllers.tso.emergency:EmergencyCall", ALL, (1, 2)),
+    Row("operator", "manage_congestion", "controllers.local.operator:Operator", ALL),
     Row("crew", "restore_supply", "controllers.local.crew:Crew", ALL),
 )
 """The controllers gridseam brings; a scenario's own ones take the place of those of the same duties."""
@@ -67,7 +76,7 @@ def roles(places: Places) -> dict[str, str]:
     """Return the role of every site there can be."""
     found = {TSO: "tso"}
     for dso in places.dsos:
-        found |= {f"{dso}.dms": "dms", f"{dso}.crew": "crew"}
+        found |= {f"{dso}.dms": "dms", f"{dso}.operator": "operator", f"{dso}.crew": "crew"}
     found |= {interface.name: "agent" for interface in places.interfaces}
     found |= {agent: "agent" for feeder in places.feeders for agent in feeder.agents}
     return found
@@ -153,12 +162,13 @@ def _sites(
         for dso in places.dsos:
             others = tuple(f"{other}.dms" for other in places.dsos if other != dso)
             yield f"{dso}.dms", told.of_dso(dso), (*others, f"{dso}.crew", TSO)
-    elif at == "crew":
-        # Whoever switches and the crew tell each other: the control room, or the agents that lead.
+    elif at in ("crew", "operator"):
+        # Whoever switches and people tell each other: the control room, or the agents that lead.
         for dso in places.dsos:
             leading = tuple(f.agents[0] for f in places.of_dso(dso))
             near = {"centralized": (f"{dso}.dms",), "distributed": leading}.get(architecture, ())
-            yield f"{dso}.crew", told.of_dso(dso), near
+            near += (f"{dso}.crew",) if at == "operator" else ()
+            yield f"{dso}.{at}", told.of_dso(dso), near
     elif at == "interface":
         for interface in places.interfaces:
             near = tuple(i.name for i in places.interfaces if i.name != interface.name)
@@ -186,6 +196,11 @@ def _settings(
         "estimation_ms": metering.estimation_ms, "v_class_percent": metering.v_accuracy_percent,
         "p_class_percent": metering.p_accuracy_percent,
     }
+    if row.at == "dms":
+        ev = scenario.der.ev
+        settings |= {
+            "tariff": scenario.der.tariff, "v2g_share": ev.v2g_share, "vehicle_h": ev.battery_kwh / ev.plug_kw,
+        }
     if row.at in ("area", "interface"):
         settings["cycle_ms"] = scenario.time.step_ms  # a round of consensus, not a decision of its own
     if "t_i_ms" in settings:

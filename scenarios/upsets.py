@@ -24,6 +24,8 @@ def upsets(scenario: Scenario, case: MachineCase) -> list[physical.Disturbance]:
             found.append(physical.GeneratorTrip(at_ms, d.generator))
         elif isinstance(d, schema.LoadStep):
             found.append(physical.LoadStep(at_ms, d.bus, d.p_mw, d.q_mvar))
+        elif isinstance(d, schema.LoadRamp):
+            found += physical.LoadRamp(at_ms, d.bus, d.p_mw, d.duration_ms, d.q_mvar).turns()
         elif isinstance(d, schema.LineSwitch):
             found.append(physical.LineSwitch(at_ms, d.from_bus, d.to_bus, d.closed))
         elif isinstance(d, schema.Island):
@@ -36,8 +38,9 @@ def disturbed(scenario: Scenario, case: MachineCase) -> dict[str, Any]:
 
     Empty where there is none, or more than one: what cells did for which could not be told apart.
     """
-    upsetting = [d for d in scenario.disturbances if isinstance(d, (schema.GeneratorTrip, schema.LoadStep))]
-    if len(upsetting) != 1:
+    power = schema.GeneratorTrip | schema.LoadStep | schema.LoadRamp
+    upsetting = [d for d in scenario.disturbances if isinstance(d, power)]
+    if len(upsetting) != 1 or isinstance(upsetting[0], schema.LoadRamp):
         return {}
     (d,) = upsetting
     found: dict[str, Any] = {"disturbance_s": scenario.at_ms(d) / 1000}
@@ -54,7 +57,7 @@ def upset_faults(d: schema.Disturbance, outline: TransmissionOutline, model: str
     """Yield the key and what is wrong with it, for a disturbance that names parts of the transmission system."""
     if isinstance(d, schema.GeneratorTrip) and d.generator not in outline.generators:
         yield "generator", f"'{d.generator}' is not one of {_shown(outline.generators, d.generator)}"
-    elif isinstance(d, schema.LoadStep) and d.bus not in outline.cell_of_bus:
+    elif isinstance(d, schema.LoadStep | schema.LoadRamp) and d.bus not in outline.cell_of_bus:
         yield "bus", _no_bus(d.bus, outline)
     elif isinstance(d, schema.LineSwitch):
         ends = (("from", d.from_bus), ("to", d.to_bus))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from scenarios.schema_communication import Communication
@@ -33,7 +34,8 @@ def roster(
     spots = [Place(TSO, "tso")]
     spots += [Place(f"gen.{name}", "primary", TSO) for name in machines]
     for dso in dsos:
-        spots += [Place(f"{dso}.dms", "dms", TSO), Place(f"{dso}.crew", "crew", f"{dso}.dms")]
+        dms = f"{dso}.dms"
+        spots += [Place(dms, "dms", TSO), Place(f"{dso}.operator", "operator", dms), Place(f"{dso}.crew", "crew", dms)]
     for interface in interfaces:
         others = tuple(name for name in names if name != interface.name)
         spots.append(Place(interface.name, "primary", f"{interface.dso}.dms", neighbours=others))
@@ -69,6 +71,8 @@ def rules(communication: Communication) -> list[Rule]:
         _rule("primary", "neighbour", communication.link("cells")),
         _rule("dms", "parent", communication.link("dms", "tso")),
         _rule("crew", "parent", communication.link("crew", "dms")),
+        _rule("operator", "parent", communication.link("operator", "dms")),
+        replace(_rule("operator", "tso", communication.link("operator", "tso")), topic="request"),  # a line of its own
     ]
 
 
@@ -98,12 +102,20 @@ class Cabinet:
 
     def __init__(self, spots: Sequence[Place], communication: Communication) -> None:
         self.places = {spot.name: spot for spot in spots}
-        known = self.places
-        single = [row for row in single_links(communication) if row[0] in known and row[1] in known]
-        self._links = {spec.label: spec for spec in wire(rules(communication), spots, single).links}
-        self._of_pair: dict[frozenset[str], LinkSpec] = {}
+        self._spots, self._communication = spots, communication
+
+    @cached_property
+    def _links(self) -> dict[str, LinkSpec]:
+        known, given = self.places, self._communication
+        single = [row for row in single_links(given) if row[0] in known and row[1] in known]
+        return {spec.label: spec for spec in wire(rules(given), self._spots, single).links}
+
+    @cached_property
+    def _of_pair(self) -> dict[frozenset[str], LinkSpec]:
+        found: dict[frozenset[str], LinkSpec] = {}
         for spec in self._links.values():
-            self._of_pair.setdefault(frozenset((spec.a, spec.b)), spec)
+            found.setdefault(frozenset((spec.a, spec.b)), spec)
+        return found
 
     def above(self, node: str) -> str:
         """Return the link from a place to the one above it."""

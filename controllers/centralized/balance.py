@@ -11,7 +11,7 @@ from controllers.centralized.frequency import DEADBAND_HZ
 from controllers.contract import Site
 from controllers.dms.charging import Charging
 from controllers.dms.set_points import FULL_HZ, Floats, Ints
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from controllers.restoration_law import RestorationLaw, beyond_mw, cell_error
 from controllers.stations import Stations
 from sims.core.message import Message
@@ -56,7 +56,6 @@ class BalanceCell:
         self._charging = Charging(register)
         self._tiers = [register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
         self._drawn: Floats = np.zeros(len(self._tiers[VEHICLES]))
-        self._vehicles = [register.of("ev", feeder=n) for n in range(len(register.feeders))]
         # By nameplate, so that the order does not change with clouds and charge, and few are told anew.
         self._order = [np.argsort(-register.p_rated_mw[rows], kind="stable") for rows in self._tiers]
 
@@ -145,13 +144,9 @@ class BalanceCell:
     def _charges(self) -> tuple[Floats, Floats]:
         """Return what clusters would draw and must be left at least [MW], in the order of their tier."""
         desk = self._desk
-        drawn, least = np.zeros(len(desk.register)), np.zeros(len(desk.register))
-        cap = desk.points.total("p_max_mw")
-        for feeder, rows in zip(desk.register.feeders, self._vehicles, strict=True):
-            if len(rows):
-                _, drawn[rows], least[rows] = self._charging.believed(desk.state.files[feeder.name], rows, cap)
-        vehicles = self._tiers[VEHICLES]
-        return drawn[vehicles], least[vehicles]
+        _, drawn, least = self._charging.believed(
+            desk.state.readings, self._tiers[VEHICLES], desk.points.total("p_max_mw"))
+        return drawn, least
 
     def _distribute(self, total_mw: float, room: list[tuple[Floats, Floats]]) -> None:
         """Fill tier after tier; within a tier the largest first, so that a small change is few messages."""

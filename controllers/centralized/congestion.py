@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,14 +21,14 @@ from controllers.dms.congestion import (
     quantised,
     relieve,
     unlimited,
-    violations,
+    violated,
 )
 from controllers.dms.feeder_file import Picture
 from controllers.dms.infeed import Infeed, infeed
 from controllers.dms.network import Topology
 from controllers.dms.peak_shaving import FILL_SHARE, filling, tight
-from controllers.dms.set_points import CHANGE, Bools, Floats, Ints
-from controllers.host import LOGBOOK
+from controllers.dms.set_points import CHANGE, Floats, Ints
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "manage_congestion"
@@ -35,6 +36,16 @@ INVERTERS = ("pv", "wind", "storage", "statcom")
 """What gives reactive power for transformers: it stands at their busbar, so that no line carries it."""
 STEP_PU = 0.01
 """By how much it may move a busbar's voltage in a cycle: tap changers have to follow."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A feeder that there is something to do in: its picture, whether a limit is violated inside, its supply."""
+
+    number: int
+    picture: Picture
+    inside: bool
+    supply: Supply
 
 
 class ManageCongestion:
@@ -69,9 +80,11 @@ class ManageCongestion:
         register = self._desk.register
         self._price = np.array([price.get(one, 0.0) for one in register.kind.tolist()], dtype=np.float64)
         self._rows = [register.of("pv", "wind", "storage", "ev", feeder=n) for n in range(len(register.feeders))]
+        self._is_storage, self._is_ev = register.kind == "storage", register.kind == "ev"
         self._charging = Charging(register)
-        self._kept = [self._kept_storages(number) for number in range(len(register.feeders))]
-        self._idle = [np.isin(rows, kept) for rows, kept in zip(self._rows, self._kept, strict=True)]
+        kept = [self._kept_storages(number) for number in range(len(register.feeders))]
+        self._kept = [np.flatnonzero(np.isin(rows, of)) for rows, of in zip(self._rows, kept, strict=True)]
+        self._is_kept = np.isin(np.arange(len(register)), np.concatenate(kept))
         self._reactive = [self._busbar_inverters(number) for number in range(len(register.feeders))]
         self._quantise = bool(settings.get("quantise", False))
         self._patience = int(settings.get("patience", 1 if "control_voltage" in site.duties else 0))
@@ -90,39 +103,42 @@ class ManageCongestion:
         desk = self._desk
         now_ms = desk.read(now_s, inbox)
         desk.book_storages(now_ms)
-        out: list[Message] = []
-        acted = False
+        seen: list[tuple[int, Picture]] = []
         for number, feeder in enumerate(desk.register.feeders):
             picture = desk.state.picture(feeder.name, now_ms)
-            if picture is None or now_ms - self._seen.get(feeder.name, -(10**9)) < desk.cycle_ms // 2:
-                continue
-            if picture.at_ms == self._seen.get(feeder.name):
+            last_ms = self._seen.get(feeder.name, -(10**9))
+            if picture is None or picture.at_ms == last_ms or now_ms - last_ms < desk.cycle_ms // 2:
                 continue
             self._seen[feeder.name] = picture.at_ms
-            rows = self._rows[number]
-            acted = True
-            if len(rows):
-                out += self._look(number, picture, rows)
-        if acted:
-            again = desk.cycle_ms + desk.site.period_ms // 5
-            for quantity in ("p_max_mw", "p_set_mw", "q_set_mvar"):
-                out += desk.points.orders(DUTY, quantity, now_ms, again)
+            seen.append((number, picture))
+        if not seen:
+            return []
+        steered = desk.points.steers(DUTY, "p_max_mw") | desk.points.steers(DUTY, "p_set_mw")
+        cases = [self._look(number, picture, bool(steered[number])) for number, picture in seen]
+        out = self._relieve([case for case in cases if case is not None])
+        again = desk.cycle_ms + desk.site.period_ms // 5
+        for quantity in ("p_max_mw", "p_set_mw", "q_set_mvar"):
+            out += desk.points.orders(DUTY, quantity, now_ms, again)
         return out
 
-    def _look(self, number: int, picture: Picture, rows: Ints) -> list[Message]:
-        """Relieve a feeder where something is violated or steered already."""
-        points, name = self._desk.points, self._desk.register.feeders[number].name
-        nodes, branches = violations(picture.topology, picture.v, self._limits, picture.loading)
-        self._waited[name] = self._waited.get(name, 0) + 1 if nodes.any() else 0
-        inside = bool(branches.any()) or self._waited[name] > self._patience or name in self._inside
-        carried = infeed(self._desk.state.files[name], self._limits.loading_max_percent)
+    def _look(self, number: int, picture: Picture, steered: bool) -> Case | None:
+        """Tell what there is to do in a feeder: something is violated, or steered already."""
+        if not len(self._rows[number]):
+            return None
+        limits, name = self._limits, self._desk.register.feeders[number].name
+        nodes, branches = violated(picture.topology, picture.v, limits, picture.loading)
+        self._waited[name] = self._waited.get(name, 0) + 1 if nodes else 0
+        inside = branches or self._waited[name] > self._patience or name in self._inside
+        carried = infeed(self._desk.state.files[name], limits.loading_max_percent)
+        supply = unlimited(len(picture.topology.net.anchor))
         if carried is not None:
             carried = self._compensated(number, picture, carried)
-        over = carried is not None and bool((np.abs(carried.p_mw) > carried.p_most(carried.q_mvar)).any())
-        steered = any(np.isfinite(points.wished(DUTY, q)[rows]).any() for q in ("p_max_mw", "p_set_mw"))
+            room = carried.p_most(carried.q_mvar)
+            supply = Supply(carried.p_mw, -room, room)
+        over = bool((np.abs(supply.drawn_mw) > supply.highest_mw).any())
         if not (inside or over or steered or len(self._kept[number])):
-            return []
-        return [self._relieve(number, picture, rows, inside, _supply(carried, len(picture.topology.net.anchor)))]
+            return None
+        return Case(number, picture, inside, supply)
 
     def _compensated(self, number: int, picture: Picture, carried: Infeed) -> Infeed:
         """Let inverters at the busbars carry what overloads the transformers; return what these draw then."""
@@ -158,53 +174,63 @@ class ManageCongestion:
             desk.state.expect(name, desk.register.node[rows], np.zeros(len(rows)), change)
         return Infeed(carried.p_mw, carried.q_mvar - (wanted - given), carried.most_mva)
 
-    def _relieve(self, number: int, picture: Picture, rows: Ints, inside: bool, supply: Supply) -> Message:
-        """Solve one feeder, note the wishes, and return what it came to, for the logbook.
+    def _relieve(self, cases: list[Case]) -> list[Message]:
+        """Solve feeders, note the wishes, and return what it came to, for the logbook."""
+        if not cases:
+            return []
+        desk, register = self._desk, self._desk.register
+        rows = np.concatenate([self._rows[case.number] for case in cases])
+        every, others = self._levers(rows)
+        asked, end = np.empty(len(rows)), 0
+        out: list[Message] = []
+        for case in cases:
+            here = slice(end, end := end + len(self._rows[case.number]))
+            found = self._solved(case, every.part(here))
+            asked[here] = found.p_mw
+            name, mine = register.feeders[case.number].name, rows[here]
+            node, feeds_in = register.node[mine], register.feeds_in[mine]
+            change = found.p_mw - every.p_mw[here]
+            zero = np.zeros(len(mine))
+            if change.any():
+                desk.state.expect(name, node[feeds_in], change[feeds_in], zero[feeds_in], der=True)
+                desk.state.expect(name, node[~feeds_in], change[~feeds_in], zero[~feeds_in])
+            away = every.preferred_mw[here] - found.p_mw
+            values = {
+                "duty": DUTY, "feeder": name, "curtailed_mw": float(away[feeds_in].sum()),
+                "held_back_mw": float(-away[self._is_ev[mine]].sum()), "secure": float(found.secure),
+            }
+            out.append(Message(self._site.name, LOGBOOK, "goal", values))
+        self._note(rows, every, asked, others)
+        return out
 
-        Without a violation `inside` the feeder only the transformers at its busbars are looked at.
-        """
-        desk, topology = self._desk, picture.topology
-        register, name = desk.register, desk.register.feeders[number].name
-        levers, others = self._levers(number, rows)
-        kind, kept = register.kind[rows], self._idle[number]
+    def _solved(self, case: Case, levers: Lever) -> Relief:
+        """Return how a feeder is relieved; without a violation inside it only its transformers are looked at."""
+        number, picture, topology, supply = case.number, case.picture, case.picture.topology, case.supply
+        name, kept = self._desk.register.feeders[number].name, self._kept[number]
         seen = self._below.get(number)
         if seen is None or seen[0] is not topology:
             seen = self._below[number] = topology, below_anchors(topology, levers.node)
         below = seen[1]
-        if kept.any():
+        if len(kept):
             levers.preferred_mw[kept] = _schedule(supply, levers, kept, below[:, kept])
         p = by_merit(levers, supply, below)
-        found = Relief(p, picture.v, not supply.violated(below @ (p - levers.p_mw)).any())
-        if inside:
-            v_anchor = picture.v[topology.net.anchor]
-            found = relieve(topology, picture.v, picture.s, v_anchor, levers, self._limits, supply)
-            (self._inside.add if np.abs(found.p_mw - p).max() > 1e-3 else self._inside.discard)(name)
-        self._note(rows, levers, found, others, kept)
-        node, feeds_in = register.node[rows], register.feeds_in[rows]
-        change = found.p_mw - levers.p_mw
-        zero = np.zeros(len(rows))
-        if change.any():
-            desk.state.expect(name, node[feeds_in], change[feeds_in], zero[feeds_in], der=True)
-            desk.state.expect(name, node[~feeds_in], change[~feeds_in], zero[~feeds_in])
-        away = levers.preferred_mw - found.p_mw
-        values = {
-            "duty": DUTY, "feeder": name, "curtailed_mw": float(away[feeds_in].sum()),
-            "held_back_mw": float(-away[kind == "ev"].sum()), "secure": float(found.secure),
-        }
-        return Message(self._site.name, LOGBOOK, "goal", values)
+        if not case.inside:
+            return Relief(p, picture.v, not supply.violated(below @ (p - levers.p_mw)).any())
+        v_anchor = picture.v[topology.net.anchor]
+        found = relieve(topology, picture.v, picture.s, v_anchor, levers, self._limits, supply)
+        (self._inside.add if np.abs(found.p_mw - p).max() > 1e-3 else self._inside.discard)(name)
+        return found
 
-    def _levers(self, number: int, rows: Ints) -> tuple[Lever, Floats]:
+    def _levers(self, rows: Ints) -> tuple[Lever, Floats]:
         """Return the levers, and what other duties want of the storages."""
         desk, register = self._desk, self._desk.register
-        kind = register.kind[rows]
-        is_storage, is_ev = kind == "storage", kind == "ev"
+        is_storage, ev = self._is_storage[rows], np.flatnonzero(self._is_ev[rows])
         now, available = desk.feed_in(rows)
         mine, total = desk.points.asked(DUTY, "p_set_mw", rows)
         others = total - mine
         charge, discharge = desk.storages.range_mw(rows, for_h=0.25)
         cap = desk.points.wished(DUTY, "p_max_mw")
-        file = desk.state.files[register.feeders[number].name]
-        drawn, natural, least = self._charging.believed(file, rows[is_ev], cap)
+        drawn, natural, least = self._charging.believed(desk.state.readings, rows[ev], cap)
         levers = Lever(
             node=register.node[rows], p_mw=np.where(is_storage, total, now),
             lower_mw=np.where(is_storage, charge, 0.0), upper_mw=np.where(is_storage, discharge, available),
@@ -213,7 +239,7 @@ class ManageCongestion:
         )
         for column, value in ((levers.p_mw, -drawn), (levers.lower_mw, -natural), (levers.upper_mw, -least),
                               (levers.preferred_mw, -natural)):
-            column[is_ev] = value
+            column[ev] = value
         return levers, others
 
     def _kept_storages(self, number: int) -> Ints:
@@ -238,18 +264,17 @@ class ManageCongestion:
         rows = rows[np.argsort(-register.s_rated_mva[rows], kind="stable")]
         return rows, np.searchsorted(net.anchor, register.node[rows])
 
-    def _note(self, rows: Ints, levers: Lever, found: Relief, others: Floats, kept: Bools) -> None:
-        """Turn the optimum into wishes: caps for feed-in and charging, changes for storage."""
+    def _note(self, rows: Ints, levers: Lever, asked_mw: Floats, others: Floats) -> None:
+        """Turn what is asked of the levers into wishes: caps for feed-in and charging, changes for storage."""
         points, register = self._desk.points, self._desk.register
-        rated, feeds_in = register.p_rated_mw[rows], register.feeds_in[rows]
-        is_storage = register.kind[rows] == "storage"
-        away = np.abs(found.p_mw - levers.preferred_mw) > CHANGE * rated
-        cap = np.abs(found.p_mw)
+        rated, feeds_in, is_storage = register.p_rated_mw[rows], register.feeds_in[rows], self._is_storage[rows]
+        away = np.abs(asked_mw - levers.preferred_mw) > CHANGE * rated
+        cap = np.abs(asked_mw)
         if self._quantise:
             cap = np.where(feeds_in, quantised(cap, rated, STEPS), cap)
         cap = np.where(away, cap, np.nan)
         points.wish(DUTY, "p_max_mw", rows[~is_storage], cap[~is_storage])
-        change = np.where(away | kept, found.p_mw - others, np.nan)
+        change = np.where(away | self._is_kept[rows], asked_mw - others, np.nan)
         points.wish(DUTY, "p_set_mw", rows[is_storage], change[is_storage])
 
 
@@ -263,15 +288,7 @@ def _extremes(picture: Picture) -> tuple[Floats, Floats]:
     return np.minimum(lowest, own), np.maximum(highest, own)
 
 
-def _schedule(supply: Supply, levers: Lever, kept: Bools, below: Floats) -> Floats:
+def _schedule(supply: Supply, levers: Lever, kept: Ints, below: Floats) -> Floats:
     """Return what kept storages do while nothing is overloaded: fill while there is room, else rest."""
     room = np.where(np.isfinite(supply.highest_mw), FILL_SHARE * supply.highest_mw, 0.0)
     return filling(room - (supply.drawn_mw + below @ levers.p_mw[kept]), levers.lower_mw[kept], below)
-
-
-def _supply(carried: Infeed | None, anchors: int) -> Supply:
-    """Return what the busbars' transformers draw by their meters, and may draw at that reactive power."""
-    if carried is None:
-        return unlimited(anchors)
-    room = carried.p_most(carried.q_mvar)
-    return Supply(carried.p_mw, -room, room)

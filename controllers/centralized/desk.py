@@ -38,6 +38,8 @@ class Desk:
         self.storages: StorageLedger = book["storages"]
         self.droop_mw_per_hz: Floats = book.setdefault("droop", np.zeros(len(self.register)))
         """Droop that each device has been told to give, by whoever of the desk contains frequency."""
+        self.short_mwh: Floats = book.setdefault("short", np.zeros(len(self.register.feeders)))
+        """Energy that will lack at each feeder's transformers in the hours to come, by whoever of the desk foresees."""
         self._periods: list[int] = book.setdefault("periods", [])
         self._seat = len(self._periods)
         self._periods.append(site.period_ms)
@@ -66,20 +68,10 @@ class Desk:
 
         Substations report sums; each device gets the share of its rating.
         """
-        register, files = self.register, self.state.files
-        rated, feeders = register.p_rated_mw[rows], register.feeders
-        number = register.feeder[rows]
-        if len(rows) and (number == number[0]).all():
-            file = files[feeders[number[0]].name]
-            now, available, place = file.der_mw, file.der_avail_mw, register.node[rows]
-        else:
-            ordered = [files[feeder.name] for feeder in feeders]
-            now = np.concatenate([file.der_mw for file in ordered])
-            available = np.concatenate([file.der_avail_mw for file in ordered])
-            place = register.place[rows]
-        share = register.share[rows]
-        given = np.clip(now[place] * share, 0.0, rated)
-        return given, np.clip(available[place] * share, given, rated)
+        register, readings = self.register, self.state.readings
+        rated, share, place = register.p_rated_mw[rows], register.share[rows], register.place[rows]
+        given = np.clip(readings.der_mw[place] * share, 0.0, rated)
+        return given, np.clip(readings.der_avail_mw[place] * share, given, rated)
 
     def reach(self, rows: Ints) -> Floats:
         """Return the reactive power that inverters `rows` can give beside their active power, either way [Mvar]."""

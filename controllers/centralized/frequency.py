@@ -9,7 +9,7 @@ import numpy as np
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
 from controllers.dms.set_points import FULL_HZ, Floats
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "contain_frequency"

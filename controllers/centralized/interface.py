@@ -10,10 +10,12 @@ from controllers.belief import InterfaceBelief
 from controllers.centralized.desk import Desk
 from controllers.centralized.voltage import LOW_VOLTAGE_KV
 from controllers.contract import Site
+from controllers.dms import kernels
 from controllers.dms.feeder_file import Picture
-from controllers.dms.network import Complexes
+from controllers.dms.network import Topology
 from controllers.dms.set_points import Bools, Floats, Ints
-from controllers.host import LOGBOOK
+from controllers.local.qu import prescribed_q
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
@@ -25,12 +27,14 @@ class SupportTsoVoltage:
 
     Positive into transmission, after the Swiss voltage support concept. Q_ref is tracked by a PI controller
     over the reactive power of DER; each feeder gives what its voltages leave room for, the largest devices
-    first, so that few substations are spoken to. Inverters at low voltage stay with their Q(U), as in
+    first, so that few substations are spoken to. The voltage limits of the own grid come before the wish: what the
+    room does not allow stays unmet, as the logbook tells. Inverters at low voltage stay with their Q(U), as in
     `ControlVoltage`; the interface's own tap changer stays with its AVR.
 
     Settings: `k_p_mvar_per_pu` (4000), `cycle_ms` (60 000), `track_p` (0.1) and `track_t_i_ms` (360 000) of
     the PI (stable with two cycles of delay where all interfaces of a weak grid move at once),
-    `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005).
+    `deadband_share` (0.02 of the interface's range, below which nothing is sent), `margin_pu` (0.005), `q_ttl_s`
+    (1800, the life of orders for reactive power: so long devices hold what they were told if nothing more comes).
     """
 
     urgent: frozenset[str] = frozenset()
@@ -42,6 +46,7 @@ class SupportTsoVoltage:
         self._p = float(settings.get("track_p", 0.1))
         self._t_i_s = float(settings.get("track_t_i_ms", 360_000)) / 1000
         self._deadband = float(settings.get("deadband_share", 0.02))
+        self._desk.points.ttl_ms["q_set_mvar"] = int(1000 * float(settings.get("q_ttl_s", 1800.0)))
         self._margin = float(settings.get("margin_pu", 0.005))
         self._of = {i.name: i for i in site.grid.interfaces}
         number = {f.name: k for k, f in enumerate(self._desk.register.feeders)}
@@ -54,7 +59,9 @@ class SupportTsoVoltage:
         self._asked: dict[str, float] = dict.fromkeys(self._of, 0.0)
         self._read_ms: dict[str, int] = {}
         self._last_ms: dict[str, int] = {}
-        self._rooms: dict[int, tuple[int, Floats, Floats, Ints]] = {}
+        self._inner: dict[int, tuple[Topology, Ints]] = {}
+        self._rooms: dict[int, tuple[int, Floats, Floats, Floats, Ints]] = {}
+        self._joined: dict[str, tuple[Floats, Floats, Floats, Ints]] = {}
 
     @property
     def reads(self) -> frozenset[str]:
@@ -94,7 +101,7 @@ class SupportTsoVoltage:
         span = interface.q_range_mvar
         q_ref = float(np.clip(self._k_p * (values["v_set_pu"] - values["v_pu"]), -span, span))
         error = q_ref - values["q_mvar"]
-        lower, upper, rows = self._room(interface.name, now_ms)
+        lower, upper, lawful, rows = self._room(interface.name, now_ms)
         most, least = float(upper.sum()), float(lower.sum())
         integral = self._integral[interface.name] + error * elapsed_s / self._t_i_s
         wanted = self._p * error + integral
@@ -103,79 +110,80 @@ class SupportTsoVoltage:
         self._integral[interface.name] = float(np.clip(integral, min(least, given), max(most, given)))
         if abs(given - self._asked[interface.name]) > self._deadband * span or given in (least, most):
             self._asked[interface.name] = given
-            self._give(rows, lower, upper, given)
+            self._give(rows, lower, upper, lawful, given)
         name = interface.name
         goal = {"duty": DUTY, "interface": name, "q_ref_mvar": q_ref, "q_mvar": values["q_mvar"],
-                "q_der_mvar": self._asked[name]}
+                "q_der_mvar": self._asked[name], "unmet_mvar": wanted - given}
         return Message(self._site.name, LOGBOOK, "goal", goal)
 
-    def _room(self, interface: str, now_ms: int) -> tuple[Floats, Floats, Ints]:
-        """Return lowest and highest Q of the devices below an interface [Mvar], and their rows."""
-        desk, register = self._desk, self._desk.register
-        parts: list[tuple[Floats, Floats, Ints]] = []
+    def _room(self, interface: str, now_ms: int) -> tuple[Floats, Floats, Floats, Ints]:
+        """Return lowest and highest Q of the devices below an interface, what their Q(U) gives [Mvar], their rows."""
+        state, feeders = self._desk.state, self._desk.register.feeders
+        stale: list[tuple[int, Picture]] = []
         for number in self._feeders[interface]:
-            picture = desk.state.picture(register.feeders[number].name, now_ms)
-            if picture is None:
-                continue
-            known = self._rooms.get(number)
-            if known is None or known[0] != picture.at_ms:
-                known = self._rooms[number] = (picture.at_ms, *self._feeder_room(number, picture))
-            parts.append(known[1:])
-        if not parts:
-            return np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
-        lows, highs, every = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return lows, highs, every
+            picture, known = state.picture(feeders[number].name, now_ms), self._rooms.get(number)
+            if picture is not None and (known is None or known[0] != picture.at_ms):
+                stale.append((number, picture))
+        if stale:
+            self._measure(stale)
+        if stale or interface not in self._joined:
+            none = 0, np.zeros(0), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64)
+            rooms = [none, *(self._rooms[n] for n in self._feeders[interface] if n in self._rooms)]
+            lower, upper, lawful, rows = (np.concatenate(column) for column in list(zip(*rooms, strict=True))[1:])
+            self._joined[interface] = lower, upper, lawful, rows
+        return self._joined[interface]
 
-    def _feeder_room(self, number: int, picture: Picture) -> tuple[Floats, Floats, Ints]:
-        """Return the room in one feeder: inverters' capability, scaled to what its voltages allow."""
-        desk, register, topology = self._desk, self._desk.register, picture.topology
-        rows = self._rows[number]
-        rows = rows[topology.at[register.node[rows]] >= 0]
-        node = register.node[rows]
+    def _measure(self, pictures: list[tuple[int, Picture]]) -> None:
+        """Note the room in each feeder: its inverters' capability, scaled to what its voltages allow.
+
+        An inverter that is spoken to leaves its Q(U). One whose Q(U) works against a voltage is therefore not newly
+        asked for the opposite: the voltage would lose what holds it.
+        """
+        desk, grid = self._desk, self._site.grid
+        rows = np.concatenate([self._inside(number, picture.topology) for number, picture in pictures])
         reach = desk.reach(rows)
         mine, total = desk.points.asked(DUTY, "q_set_mvar", rows)
-        others = total - mine
-        lower, upper = np.minimum(-reach - others, 0.0), np.maximum(reach - others, 0.0)
-        size = np.abs(picture.v[topology.free])
-        unit: Complexes = np.conj(picture.v[topology.free] / size)
+        lower, upper = np.minimum(mine - total - reach, 0.0), np.maximum(mine - total + reach, 0.0)
+        node, end = desk.register.node[rows], 0
+        size = np.concatenate([np.abs(p.v[desk.register.node[self._inner[number][1]]]) for number, p in pictures])
+        lawful = prescribed_q(np.where(desk.register.feeds_in[rows], desk.register.p_rated_mw[rows], 0.0), size)
+        free = np.isnan(desk.points.wished(DUTY, "q_set_mvar")[rows])
+        lower, upper = np.where(free & (lawful > 0), 0.0, lower), np.where(free & (lawful < 0), 0.0, upper)
+        for number, picture in pictures:
+            topology, here = picture.topology, slice(end, end + len(self._inner[number][1]))
+            base, end = topology.net.grid.base_mva, here.stop
+            fall, rise = kernels.room(
+                topology.lu, topology.w, topology.net.z_feed, topology.free, topology.anchor, picture.v, node[here],
+                mine[here] / base, lower[here] / base, upper[here] / base,
+                grid.v_min_pu + self._margin, grid.v_max_pu - self._margin,
+            )
+            self._rooms[number] = picture.at_ms, lower[here] * fall, upper[here] * rise, lawful[here], rows[here]
 
-        def effect(q_mvar: Floats) -> Floats:
-            at_node = np.bincount(node, q_mvar, len(picture.v)) / topology.net.grid.base_mva
-            out: Floats = (unit * topology.response(picture.v, (1j * at_node).astype(np.complex128))).real
-            return out
+    def _inside(self, number: int, topology: Topology) -> Ints:
+        """Return the devices of a feeder that its voltages answer to."""
+        known = self._inner.get(number)
+        if known is None or known[0] is not topology:
+            rows = self._rows[number]
+            known = self._inner[number] = topology, rows[topology.at[self._desk.register.node[rows]] >= 0]
+        return known[1]
 
-        # Both bounds are seen from what the voltages would be without this duty.
-        grid = self._site.grid
-        idle = size - effect(mine) if mine.any() else size
-        rise = effect(upper)
-        fall = -effect(lower) if others.any() else rise  # the same reach, the other way
-        up = _scale(rise, grid.v_max_pu - self._margin - idle)
-        down = _scale(fall, idle - grid.v_min_pu - self._margin)
-        return lower * down, upper * up, rows
-
-    def _give(self, rows: Ints, lower: Floats, upper: Floats, total: float) -> None:
+    def _give(self, rows: Ints, lower: Floats, upper: Floats, lawful: Floats, total: float) -> None:
         """Fill the devices, largest first, until `total` is reached; the rest is left alone."""
         room = upper if total > 0 else -lower
         # By nameplate: an order by what each can give just now would tell many anew at every cloud.
         order = np.lexsort((rows, -self._desk.register.s_rated_mva[rows]))
-        before = np.cumsum(room[order]) - room[order]
+        used_up = np.cumsum(room[order]) - room[order]
         share = np.zeros(len(rows))
-        share[order] = np.clip(abs(total) - before, 0.0, room[order])
+        share[order] = np.clip(abs(total) - used_up, 0.0, room[order])
         used: Bools = share > 1e-6
         wish = np.where(used, np.sign(total) * share, np.nan)
         points = self._desk.points
-        change = np.where(used, wish, 0.0) - points.asked(DUTY, "q_set_mvar", rows)[0]
+        before = points.total("q_set_mvar")[rows]
         points.wish(DUTY, "q_set_mvar", rows, wish)
+        after = points.total("q_set_mvar")[rows]
+        change = np.where(np.isnan(after), lawful, after) - np.where(np.isnan(before), lawful, before)
         register = self._desk.register
         for number in np.unique(register.feeder[rows]):
             here = register.feeder[rows] == number
             self._desk.state.expect(register.feeders[number].name, register.node[rows[here]],
                                     np.zeros(int(here.sum())), change[here])
-
-
-def _scale(effect: Floats, headroom: Floats) -> float:
-    """Return the share of a movement that keeps every node within its headroom."""
-    moving = effect > 1e-9
-    if not moving.any():
-        return 1.0
-    return float(np.clip((np.maximum(headroom[moving], 0.0) / effect[moving]).min(), 0.0, 1.0))

@@ -14,7 +14,7 @@ from controllers.dms.feeder_file import FeederFile, Picture
 from controllers.dms.infeed import infeed
 from controllers.dms.load_management import Relief, relieve
 from controllers.dms.network import Bools, Complexes, Floats, Ints
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.errors import GridError
 from sims.core.message import Message
 
@@ -115,7 +115,8 @@ class ManageLoad:
 
     def _lasting(self, name: str, file: FeederFile, now_ms: int) -> bool:
         """Note what a feeder's transformers and lines carry; tell whether it is too much for too long."""
-        loading = float(file.primary.get("loading_percent", np.zeros(1)).max(initial=0.0))
+        told = file.told("loading_percent")
+        loading = 0.0 if told is None else float(told.max(initial=0.0))
         picture = self._desk.state.picture(name, now_ms)
         if picture is None:
             return False

@@ -8,7 +8,7 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 from sims.core.ports import frozen
 
@@ -42,10 +42,4 @@ class Observe:
             self._reported[name] = picture.at_ms
             values = {"feeder": name, "v_pu": frozen(np.where(np.isnan(picture.v_pu), 0.0, picture.v_pu))}
             out.append(Message(self._site.name, LOGBOOK, "estimate", values))
-            if len(picture.left_out) or 0.0 < picture.threshold < picture.objective:
-                alarm = {
-                    "feeder": name, "objective": picture.objective, "threshold": picture.threshold,
-                    "bad_nodes": frozen(picture.left_out),
-                }
-                out.append(Message(self._site.name, LOGBOOK, "bad_data", alarm))
         return out

@@ -12,7 +12,7 @@ from controllers.contract import Site, command
 from controllers.dms.feeder_file import FeederFile
 from controllers.dms.flisr import Case, Plan, locate, plan
 from controllers.dms.network import Bools, Ints
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "restore_supply"
@@ -143,7 +143,7 @@ class RestoreSupply:
         """Tell whether the feeder's own telemetry shows that the order was carried out."""
         if outage.plan is None or outage.tripped not in outage.plan.closed:
             return True
-        lines, loading = file.primary.get("head_line"), file.primary.get("line_loading_percent")
+        lines, loading = file.told("head_line"), file.told("line_loading_percent")
         if lines is None or loading is None or file.primary_ms <= outage.sent_ms:
             return file.primary_ms > outage.sent_ms
         head = int(file.belief.grid.branch_element[outage.tripped])

@@ -8,6 +8,7 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
+from controllers.dms import kernels
 from controllers.dms.feeder_file import FeederFile, Picture
 from controllers.dms.network import Complexes, Network
 from controllers.dms.set_points import Floats, Ints
@@ -56,6 +57,7 @@ class ControlVoltage:
         self._deadband = float(settings.get("deadband_pu", 0.005))
         self._hold_ms = int(settings.get("hold_ms", 600_000))
         self._moved_share = float(settings.get("moved_share", 0.15))
+        self._narrowest = self._band(WIDEST_MARGIN_PU)
         self._seen: dict[str, int] = {}
         self._flow_mva: dict[str, Complexes] = {}
         self._moved_ms: dict[tuple[str, int], int] = {}
@@ -75,16 +77,17 @@ class ControlVoltage:
         now_ms = desk.read(now_s, inbox)
         out: list[Message] = []
         acted = False
+        asked = desk.points.steers(DUTY, "q_set_mvar")
         for number, feeder in enumerate(desk.register.feeders):
             picture = desk.state.picture(feeder.name, now_ms)
             seen = self._seen.get(feeder.name, -(10**9))
             if picture is None or picture.at_ms == seen or now_ms - seen < desk.cycle_ms // 2:
-                acted |= self._gone(number)
+                acted |= bool(asked[number]) and self._gone(number)
                 continue
             self._seen[feeder.name] = picture.at_ms
             acted = True
             if len(picture.topology.free):
-                out += self._look(number, picture, now_ms)
+                out += self._look(number, picture, bool(asked[number]), now_ms)
         if acted:
             out += desk.points.orders(DUTY, "q_set_mvar", now_ms, desk.cycle_ms + self._site.period_ms // 5)
         return out
@@ -94,7 +97,7 @@ class ControlVoltage:
         desk, rows = self._desk, self._rows[number]
         file = desk.state.files[desk.register.feeders[number].name]
         then = self._flow_mva.get(file.belief.name)
-        if then is None or not np.isfinite(desk.points.wished(DUTY, "q_set_mvar")[rows]).any():
+        if then is None:
             return False
         connected = float((file.load_pu + file.der_pu).sum()) * file.belief.grid.base_mva
         if np.abs(_metered(file) - then).sum() <= self._moved_share * connected:
@@ -102,13 +105,12 @@ class ControlVoltage:
         desk.points.wish(DUTY, "q_set_mvar", rows, np.full(len(rows), np.nan))
         return True
 
-    def _look(self, number: int, picture: Picture, now_ms: int) -> list[Message]:
+    def _look(self, number: int, picture: Picture, asked: bool, now_ms: int) -> list[Message]:
         """Move taps where that helps, and inverters where limits are still not held."""
         topology, rows = picture.topology, self._rows[number]
-        size = np.abs(picture.v[topology.free])
-        asked = bool(np.isfinite(self._desk.points.wished(DUTY, "q_set_mvar")[rows]).any())
-        if not asked and not self._band(np.full(len(size), WIDEST_MARGIN_PU)).beyond(size).any():
+        if not asked and kernels.between(picture.v, topology.free, self._narrowest.low, self._narrowest.high):
             return []
+        size = np.abs(picture.v[topology.free])
         name = self._desk.register.feeders[number].name
         margin = np.clip(SIGMAS * picture.v_sigma, self._margin, WIDEST_MARGIN_PU)
         band = self._band(margin)
@@ -117,8 +119,8 @@ class ControlVoltage:
             self._inverters(number, picture, band, rise, now_ms)
         return out
 
-    def _band(self, margin: Floats) -> Band:
-        """Return the band aimed at, within limits drawn in by `margin` [free] [pu]."""
+    def _band(self, margin: Floats | float) -> Band:
+        """Return the band aimed at, within limits drawn in by `margin`, for all nodes or by node [free] [pu]."""
         grid = self._site.grid
         middle, low, high = (grid.v_min_pu + grid.v_max_pu) / 2, grid.v_min_pu + margin, grid.v_max_pu - margin
         return Band(np.maximum(low, middle - self._half), np.minimum(high, middle + self._half), low, high)
@@ -202,7 +204,7 @@ class ControlVoltage:
 
 def _metered(file: FeederFile) -> Complexes:
     """Return the power that enters through each transformer [MVA]."""
-    out: Complexes = file.primary["p_mw"] + 1j * file.primary["q_mvar"]
+    out: Complexes = np.asarray(file.primary["p_mw"]) + 1j * np.asarray(file.primary["q_mvar"])
     return out
 
 

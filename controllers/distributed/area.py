@@ -197,6 +197,13 @@ def q_beside_p(p_rated_mw: Floats, s_rated_mva: Floats) -> Floats:
     return np.where(p_rated_mw > 0, limited, s_rated_mva)
 
 
+def column(values: Any) -> list[float]:
+    """Return measured values, an array of them or anything numpy takes for one, as a list."""
+    array = values if isinstance(values, np.ndarray) and values.ndim == 1 else np.ravel(values)
+    listed: list[float] = array.tolist()
+    return listed
+
+
 def number(value: Any) -> float:
     """Return a measured value, which may come as a number or as an array of one, as a float."""
     return float(value) if type(value) in _PLAIN else float(np.ravel(value)[0])

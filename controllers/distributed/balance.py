@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from controllers.contract import Site
-from controllers.distributed.area import number
+from controllers.distributed.area import column, number
 from controllers.distributed.consensus import own_weight
 from controllers.distributed.netting import Ledger
 from controllers.distributed.sharing import Shares, by_grain, shared_out
@@ -97,16 +95,16 @@ class CellAgents:
         self.tie_s = -math.inf
         self.shift_mw = 0.0
         self.heard: dict[str, tuple[float, float]] = {}
-        self.capacity: dict[str, np.ndarray] = {}
-        self.cuts: dict[str, np.ndarray] = {}
+        self.capacity: dict[str, list[float]] = {}
+        self.cuts: dict[str, list[float]] = {}
         self.orders: dict[str, int] = {}
-        self.mate_capacity: dict[str, np.ndarray] = {}
+        self.mate_capacity: dict[str, list[float]] = {}
         self.ledger = Ledger()
         self.asked: dict[str, tuple[str, float, float]] = {}
         self.sent_mw = 0.0
         self.tell_mw, self.step = float(s.get("tell_mw", 1.0)), float(s.get("step", 0.25))
         self.ask_s = float(s.get("ask_s", 300.0))
-        self.told: np.ndarray = np.zeros(5)
+        self.told: tuple[float, ...] = (0.0,) * 5
         self.told_s = -math.inf
         self.refused_s: dict[str, float] = {}
         self.shares, self.cut_shares = Shares("share/p"), Shares("share/cut")
@@ -124,7 +122,7 @@ class CellAgents:
                 tie = message
             elif topic in ("capacity/p", "capacity/cut"):
                 store = self.capacity if topic == "capacity/p" else self.cuts
-                store[message.sender] = np.ravel(np.asarray(message.values["capacity"], float))
+                store[message.sender] = column(message.values["capacity"])
                 self.orders[message.sender] = int(message.values.get("orders", 1))
             elif topic == "consensus/balance" and message.sender in self.mates:
                 self._mate(message)
@@ -147,12 +145,13 @@ class CellAgents:
 
     def _tell(self, now_s: float) -> list[Message]:
         """Tell the mates the own view where it is news to them."""
-        view = np.array([self.demand_mw, self.shift_mw, *self._own_capacity()])
-        dead = np.array([self.tell_mw, 1e-9, *(0.05 * self.told[2:] + 1e-9)])
-        if np.all(np.abs(view - self.told) <= dead) and now_s - self.told_s < self.BEAT_S:
-            return []
+        view, told = (self.demand_mw, self.shift_mw, *self._own_capacity()), self.told
+        if now_s - self.told_s < self.BEAT_S:
+            dead = (self.tell_mw, 1e-9, *(0.05 * mw + 1e-9 for mw in told[2:]))
+            if all(abs(new - old) <= most for new, old, most in zip(view, told, dead, strict=True)):
+                return []
         self.told, self.told_s = view, now_s
-        values = dict(zip(("demand_mw", "shift_mw", "up_mw", "down_mw", "cut_mw"), view.tolist(), strict=True))
+        values = dict(zip(("demand_mw", "shift_mw", "up_mw", "down_mw", "cut_mw"), view, strict=True))
         return [Message(self.site.name, m, "consensus/balance", values, size_bytes=80) for m in self.mates]
 
     def _quiet(self) -> bool:
@@ -166,7 +165,7 @@ class CellAgents:
         if heard_s < self.heard.get(message.sender, (0.0, -math.inf))[1]:
             return  # a newer letter has overtaken this one
         self.heard[message.sender] = (float(values["demand_mw"]), heard_s)
-        self.mate_capacity[message.sender] = np.array([float(values[k]) for k in ("up_mw", "down_mw", "cut_mw")])
+        self.mate_capacity[message.sender] = [float(values[k]) for k in ("up_mw", "down_mw", "cut_mw")]
         if message.sender == self.cell.interfaces[0]:
             self._shift(float(values["shift_mw"]))
 
@@ -191,7 +190,7 @@ class CellAgents:
         self.error_mw, self.tie_s = error, now_s
 
     def _agree(self, now_s: float) -> None:
-        view, said = self.demand_mw, float(self.told[0])
+        view, said = self.demand_mw, self.told[0]
         for name, (other, heard_s) in list(self.heard.items()):
             if now_s - heard_s > 2.5 * self.BEAT_S:
                 del self.heard[name]
@@ -203,15 +202,22 @@ class CellAgents:
         last = cut if low <= -self.stations.reserve_mw else 0.0
         self.demand_mw = min(max(view, low - down - last), high + up)
 
-    def _own_capacity(self) -> np.ndarray:
+    def _own_capacity(self) -> tuple[float, float, float]:
         """Return what the feeders can give up and down, and the generation that can be held back [MW]."""
-        reserve = sum(self.capacity.values(), np.zeros(2))
-        return np.array([reserve[0], reserve[1], sum(float(c[0]) for c in self.cuts.values())])
+        up = down = cut = 0.0
+        for given in self.capacity.values():
+            up, down = up + given[0], down + given[1]
+        for held in self.cuts.values():
+            cut += held[0]
+        return up, down, cut
 
     def _capacity(self) -> tuple[float, float, float]:
         """Return the same of the whole cell [MW]."""
-        up, down, cut = (self._own_capacity() + sum(self.mate_capacity.values(), np.zeros(3))).tolist()
-        return up, down, cut
+        up = down = cut = 0.0
+        for theirs in self.mate_capacity.values():
+            up, down, cut = up + theirs[0], down + theirs[1], cut + theirs[2]
+        own = self._own_capacity()
+        return own[0] + up, own[1] + down, own[2] + cut
 
     def _share(self, now_s: float) -> list[Message]:
         """Call the stations, and pass the own part of what they lack to the feeders: reserves, then generation cut."""
@@ -223,17 +229,17 @@ class CellAgents:
         filled = min(max(lack, -down), up)
         side = 0 if filled >= 0 else 1
         own, whole = self._own_capacity(), (up, down)[side]
-        given = filled * float(own[side]) / whole if whole > 0 else 0.0
-        held = (filled - lack) * float(own[2]) / cut if lack < filled and cut > 0 else 0.0
-        amount, size = given - held, float(own[side] + (own[2] if side else 0.0))
+        given = filled * own[side] / whole if whole > 0 else 0.0
+        held = (filled - lack) * own[2] / cut if lack < filled and cut > 0 else 0.0
+        amount, size = given - held, own[side] + (own[2] if side else 0.0)
         moved = abs(amount - self.sent_mw) > 0.01 * max(size, 1e-9)
         ended = amount == 0 and self.sent_mw != 0
         if not (moved or ended or now_s >= min(self.shares.due_s, self.cut_shares.due_s)):
             return out
         self.sent_mw = amount
-        sizes = by_grain({name: float(c[side]) for name, c in self.capacity.items()}, self.orders)
+        sizes = by_grain({name: c[side] for name, c in self.capacity.items()}, self.orders)
         out += self.shares.letters(self.site.name, now_s, shared_out(given, sizes, self.step), sizes)
-        cuts = by_grain({name: float(c[0]) for name, c in self.cuts.items()}, self.orders)
+        cuts = by_grain({name: c[0] for name, c in self.cuts.items()}, self.orders)
         return out + self.cut_shares.letters(self.site.name, now_s, shared_out(held, cuts, self.step), cuts)
 
     def _ask(self, now_s: float) -> list[Message]:

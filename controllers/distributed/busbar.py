@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from controllers.contract import Site, command
-from controllers.distributed.area import Area, number
+from controllers.distributed.area import Area, column
 from controllers.distributed.extremes import Extremes
 from controllers.distributed.paths import fed_by, source_transformers
+from controllers.distributed.picture import Frame
 from sims.core.message import Message
 
 NOBODY_LOW, NOBODY_HIGH = 9.0, 0.0
@@ -36,27 +37,28 @@ class Span:
         self.mine = self.fed[area.own_node]
         self.busbar_pu = [math.nan] * self.count
         self.offset_pu: dict[tuple[str, int], float] = {}
+        self.span_pu: dict[int, tuple[float, float]] | None = None
         self.told: dict[str, tuple[list[float], list[float], float]] = {}
         self.said = [0.0] * (2 * self.count)
         self.said_s = -math.inf
 
     def primary(self, message: Message) -> None:
         """Take the busbar voltages."""
-        self.busbar_pu = np.ravel(message.values["v_pu"]).tolist()
+        self.busbar_pu = column(message.values["v_pu"])
 
-    def frame(self, message: Message) -> None:
+    def frame(self, frame: Frame) -> None:
         """Take a frame of the leading agent's own area, as a difference to the busbar that feeds it."""
-        if message.sender == self.area.feeder.name:
+        if frame.sender == self.area.feeder.name:
             return
-        node, v_pu = int(number(message.values.get("node", -1))), number(message.values["v_pu"])
-        fed = self.fed[node] if node >= 0 else -1
-        if 0 <= fed < len(self.busbar_pu) and v_pu > Extremes.DARK_PU:
-            self.offset_pu[message.sender, node] = v_pu - self.busbar_pu[fed]
+        fed = self.fed[frame.node] if frame.node >= 0 else -1
+        if 0 <= fed < len(self.busbar_pu) and frame.v_pu > Extremes.DARK_PU:
+            self.offset_pu[frame.sender, frame.node] = frame.v_pu - self.busbar_pu[fed]
+            self.span_pu = None
 
     def hear(self, message: Message, now_s: float) -> None:
         """Take what a child knows of everything below it."""
         if message.sender in self.area.children and "low" in message.values:
-            low, high = (np.ravel(message.values[key]).tolist() for key in ("low", "high"))
+            low, high = (column(message.values[key]) for key in ("low", "high"))
             self.told[message.sender] = low, high, now_s
 
     def known(self, volts: Extremes, now_s: float) -> tuple[list[float], list[float]]:
@@ -66,17 +68,26 @@ class Span:
             for k, v_pu in enumerate(self.busbar_pu[: self.count]):
                 if v_pu > Extremes.DARK_PU:
                     low[k] = high[k] = v_pu
-            for (_, node), offset in self.offset_pu.items():
-                k = self.fed[node]
-                v_pu = self.busbar_pu[k] + offset
-                if self.busbar_pu[k] > Extremes.DARK_PU and v_pu == v_pu:
-                    low[k], high[k] = min(low[k], v_pu), max(high[k], v_pu)
+            for k, (below, above) in self._offsets().items():
+                v_pu = self.busbar_pu[k]
+                if v_pu > Extremes.DARK_PU:
+                    low[k], high[k] = min(low[k], v_pu + below), max(high[k], v_pu + above)
         elif self.mine >= 0 and not volts.dark:
-            low[self.mine], high[self.mine] = volts.lowest_pu, volts.highest_pu
-        for below, above, heard_s in self.told.values():
+            low[self.mine], high[self.mine] = volts.range_pu()
+        for lowest, highest, heard_s in self.told.values():
             if now_s - heard_s <= 2.1 * self.BEAT_S:
-                low, high = list(map(min, low, below)), list(map(max, high, above))
+                low, high = list(map(min, low, lowest)), list(map(max, high, highest))
         return low, high
+
+    def _offsets(self) -> dict[int, tuple[float, float]]:
+        """Return the lowest and highest difference to its busbar among the frames, by transformer."""
+        if self.span_pu is None:
+            known = [(self.fed[node], offset) for (_, node), offset in self.offset_pu.items() if offset == offset]
+            self.span_pu = {
+                k: (min(o for at, o in known if at == k), max(o for at, o in known if at == k))
+                for k in dict.fromkeys(at for at, _ in known)
+            }
+        return self.span_pu
 
     def letter(self, volts: Extremes, now_s: float) -> dict[str, Any]:
         """Return what the parent is told."""
@@ -125,8 +136,8 @@ class Busbars:
 
     def primary(self, values: Mapping[str, Any]) -> None:
         """Take the set-points in force and the loadings."""
-        self.overloaded = [p >= self.full_percent for p in np.ravel(values["loading_percent"]).tolist()]
-        self.set_pu = np.ravel(values["v_set_pu"]).tolist()
+        self.overloaded = [p >= self.full_percent for p in column(values["loading_percent"])]
+        self.set_pu = column(values["v_set_pu"])
         for k, v_pu in enumerate(self.set_pu[: len(self.home_pu)]):
             if math.isnan(self.home_pu[k]):
                 self.home_pu[k] = v_pu

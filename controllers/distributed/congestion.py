@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from controllers.contract import Site
-from controllers.distributed.area import Area, number
+from controllers.distributed.area import Area, column
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.paths import transformer_mva
 from controllers.distributed.picture import picture_of
@@ -72,6 +72,7 @@ class ConsensusCurtailment:
             "consensus/p", self.area.degrees, rest=1.0, low=0.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.04)),
         )
+        shared(site, "ratio_p", lambda: self.ratio)
         self.board = picture_of(site, self.area)
         self.volts = self.board.volts
         self.own: Message | None = None
@@ -115,7 +116,7 @@ class ConsensusCurtailment:
 
     def _primary(self, message: Message) -> None:
         values = message.values
-        p_mw, loading = np.ravel(values["p_mw"]).tolist(), np.ravel(values["loading_percent"]).tolist()
+        p_mw, loading = column(values["p_mw"]), column(values["loading_percent"])
         limit = self.site.grid.loading_max_percent
         # Signed by direction: a transformer that imports is not helped by curtailing, however full it is.
         excess = [
@@ -163,7 +164,7 @@ class ConsensusCurtailment:
         p_mw = fleet.p_rated_mw.copy()
         told: dict[str, float] = {}
         for frame in self.board.frames.values():
-            told[frame.sender] = told.get(frame.sender, 0.0) + number(frame.values["der_avail_mw"])
+            told[frame.sender] = told.get(frame.sender, 0.0) + frame.avail_mw
         for gateway, run in fleet.gateways:
             rated = p_mw[run].sum()
             if gateway in told and rated > 0:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controllers.contract import Site
-from controllers.distributed.area import Area, number
+from controllers.distributed.area import Area
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.congestion import cap_book
 from controllers.distributed.picture import picture_of
@@ -79,7 +79,7 @@ class ShareActive:
         name = self.site.name
         self.reserve.count(now_s)
         for frame in self.board.frames_since(self.frames):
-            self.avail_mw[int(number(frame.values["node"]))] = number(frame.values["der_avail_mw"])
+            self.avail_mw[frame.node] = frame.avail_mw
         self.frames = self.board.count
         up, down = self.reserve.capacity_mw()
         self.tree.own = [up, down]

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from controllers.distributed.area import Area, number
+from controllers.distributed.area import Area, column, number
 from sims.core.message import Message
 
 
@@ -34,40 +32,31 @@ class Extremes:
 
     def own(self, message: Message) -> None:
         """Take the own substation's measurement."""
-        if not self.at_busbar and message.sent_ms / 1000 > self.own_s:
-            self._take(number(message.values["v_pu"]), message)
+        if self.at_busbar:
+            return
+        sent_s, v_pu = message.sent_ms / 1000, message.values["v_pu"]
+        if sent_s > self.own_s:
+            self.own_pu, self.own_s = v_pu if type(v_pu) is float else number(v_pu), sent_s
 
     def primary(self, message: Message) -> None:
         """Take the busbar voltages, of which the lowest supplied one stands for the leading agent."""
         if self.at_busbar and message.sent_ms / 1000 > self.own_s:
-            live = [v_pu for v_pu in np.ravel(message.values["v_pu"]).tolist() if v_pu > self.DARK_PU]
+            live = [v_pu for v_pu in column(message.values["v_pu"]) if v_pu > self.DARK_PU]
             if live:
-                self._take(min(live), message)
+                self.own_pu, self.own_s = min(live), message.sent_ms / 1000
 
-    def _take(self, v_pu: float, message: Message) -> None:
-        self.own_pu = v_pu
-        self.own_s = message.sent_ms / 1000
-
-    def frame(self, message: Message) -> None:
-        """Take a secondary substation's frame: of its own node, or of one in the low-voltage grid below.
+    def frame(self, sender: str, node: int, v_pu: float) -> None:
+        """Take what a secondary substation tells: of its own node, or of one in the low-voltage grid below.
 
         That of a busbar is left out, whose voltage comes each minute.
         """
-        if message.sender == self.primary_name:
+        if sender == self.primary_name:
             return
-        v_pu = number(message.values["v_pu"])
-        place = message.sender, int(number(message.values.get("node", -1)))
         if v_pu < self.DARK_PU or not self.own_pu > self.DARK_PU:
-            self.offset_pu.pop(place, None)
+            self.offset_pu.pop((sender, node), None)
         else:
-            self.offset_pu[place] = v_pu - self.own_pu
+            self.offset_pu[sender, node] = v_pu - self.own_pu
         self.fresh = False
-
-    def _extend(self) -> None:
-        """Find the largest offsets either way, once after a batch of frames."""
-        self.above_pu = max(self.offset_pu.values(), default=0.0)
-        self.below_pu = min(self.offset_pu.values(), default=0.0)
-        self.fresh = True
 
     def expire(self, now_s: float) -> None:
         """Forget an own measurement that is too old to stand for now."""
@@ -79,16 +68,23 @@ class Extremes:
         """The own substation is without supply, or has not been metered lately."""
         return not self.own_pu > self.DARK_PU
 
+    def range_pu(self) -> tuple[float, float]:
+        """Return the lowest and the highest voltage of the area, NaN while dark."""
+        if not self.fresh:
+            self.above_pu = max(self.offset_pu.values(), default=0.0)
+            self.below_pu = min(self.offset_pu.values(), default=0.0)
+            self.fresh = True
+        own_pu = self.own_pu
+        if not own_pu > self.DARK_PU:
+            return math.nan, math.nan
+        return own_pu + min(self.below_pu, 0.0), own_pu + max(self.above_pu, 0.0)
+
     @property
     def highest_pu(self) -> float:
         """Highest voltage of the area, NaN while dark."""
-        if not self.fresh:
-            self._extend()
-        return math.nan if self.dark else self.own_pu + max(self.above_pu, 0.0)
+        return self.range_pu()[1]
 
     @property
     def lowest_pu(self) -> float:
         """Lowest voltage of the area, NaN while dark."""
-        if not self.fresh:
-            self._extend()
-        return math.nan if self.dark else self.own_pu + min(self.below_pu, 0.0)
+        return self.range_pu()[0]

@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controllers.contract import Site
-from controllers.distributed.area import Area
+from controllers.distributed.area import Area, Fleet
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.sharing import Shares, ShareTree, split_pro_rata
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
-
-DUTY = "contain_frequency"
 
 
 class FlowAverage:
@@ -54,7 +52,7 @@ class FlowAverage:
 
 
 class DroopAgents:
-    """One interface's part in the droop that its cell owes.
+    """One interface's part in the droop that its cell owes (`WHAT`, which its mail is called by).
 
     Each agent brings in an equal part of the target and its own capacity; averaging both over the cell gives
     every agent the ratio of the sums, target over capacity, without anybody knowing either sum. Silent once
@@ -68,23 +66,28 @@ class DroopAgents:
         Change of the ratio below which it counts as still (1e-3 of itself).
     """
 
+    WHAT = "droop"
     urgent: frozenset[str] = frozenset()
     reads = frozenset({"capacity/droop", "consensus/droop"})
 
     def __init__(self, site: Site) -> None:
         self.site = site
         s = site.settings
-        cell = next(c for c in site.grid.cells if site.name in c.interfaces)
+        self.cell = cell = next(c for c in site.grid.cells if site.name in c.interfaces)
         self.mates = tuple(n for n in cell.interfaces if n != site.name)
-        target = float(s.get("droop_mw_per_hz", 0.1 * cell.bias_mw_per_hz))
+        target = self.target()
         self.tolerance = float(s.get("tolerance", 1e-3))
         self.sums = FlowAverage(np.array([target / len(cell.interfaces), 0.0]), self.mates)
         self.average = self.sums.value
         self.capacity: dict[str, float] = {}
         self.calm = 0
         self.sent_ratio = math.nan
-        self.shares = Shares("share/droop")
+        self.shares = Shares(f"share/{self.WHAT}")
         self.next_s = 0.0
+
+    def target(self) -> float:
+        """Return what the DSO's side of the cell owes in all."""
+        return float(self.site.settings.get("droop_mw_per_hz", 0.1 * self.cell.bias_mw_per_hz))
 
     @property
     def ratio(self) -> float:
@@ -95,9 +98,9 @@ class DroopAgents:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take capacities and the mates' sums; once a period agree and share out."""
         for message in inbox:
-            if message.topic == "capacity/droop":
+            if message.topic == f"capacity/{self.WHAT}":
                 self.capacity[message.sender] = float(np.ravel(message.values["capacity"])[0])
-            elif message.topic == "consensus/droop":
+            elif message.topic == f"consensus/{self.WHAT}":
                 flow, average = np.asarray(message.values["flow"]), np.asarray(message.values["average"])
                 self.sums.hear(message.sender, flow, average)
                 if np.abs(average - self.average).max() > self.tolerance * np.abs(self.average).max():
@@ -114,9 +117,9 @@ class DroopAgents:
             self.average = self.sums.step()
             still = np.abs(self.average - before).max() <= self.tolerance * np.abs(before).max()
             self.calm = self.calm + 1 if still else 0
+            topic, average = f"consensus/{self.WHAT}", self.average
             out = [
-                Message(self.site.name, m, "consensus/droop", {"flow": self.sums.flow[m], "average": self.average},
-                        size_bytes=72)
+                Message(self.site.name, m, topic, {"flow": self.sums.flow[m], "average": average}, size_bytes=72)
                 for m in self.mates
             ]
         return out + self._share(now_s)
@@ -147,6 +150,7 @@ class ShareDroop:
         Life of a droop setting; told again when a quarter of it is left (43200).
     """
 
+    WHAT, DUTY, QUANTITY = "droop", "contain_frequency", "droop_mw_per_hz"
     urgent = frozenset({"share/droop", "capacity/droop"})
     reads: frozenset[str] = frozenset()
     LOOK_S = 3600.0
@@ -156,24 +160,28 @@ class ShareDroop:
         self.area: Area = shared(site, "area", lambda: Area(site))
         s = site.settings
         self.ttl_s = float(s.get("ttl_s", 43_200.0))
-        self.fleet = self.area.fleet("storage", "ev")
-        plugged = np.where(self.fleet.kind == "ev", float(s.get("plugged_share", 0.2)), 1.0)
-        self.device_mw_per_hz = plugged * self.fleet.p_rated_mw / float(s.get("full_hz", 0.2))
-        self.tree = ShareTree(self.area, "droop")
-        self.tree.own = [float(self.device_mw_per_hz.sum())]
-        self.book = OrderBook(site, self.fleet, "droop_mw_per_hz")
-        self.book.dead = 0.02 * self.device_mw_per_hz
+        self.fleet, self.most = self.able()
+        self.tree = ShareTree(self.area, self.WHAT)
+        self.tree.own = [float(self.most.sum())]
+        self.book = OrderBook(site, self.fleet, self.QUANTITY)
+        self.book.dead = 0.02 * self.most
         self.part = math.nan
         self.due_s = self.look_s = 0.0
+
+    def able(self) -> tuple[Fleet, Floats]:
+        """Return the devices that take part, and the most that each can be asked for."""
+        s, fleet = self.site.settings, self.area.fleet("storage", "ev")
+        plugged = np.where(fleet.kind == "ev", float(s.get("plugged_share", 0.2)), 1.0)
+        return fleet, plugged * fleet.p_rated_mw / float(s.get("full_hz", 0.2))
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, set the own part; renew it before it expires."""
         act = now_s >= self.look_s
         for message in inbox:
-            if message.topic == "capacity/droop":
+            if message.topic == f"capacity/{self.WHAT}":
                 self.tree.hear(message)
                 self.look_s = min(self.look_s, now_s + 1.0)
-            elif message.topic == "share/droop":
+            elif message.topic == f"share/{self.WHAT}":
                 act = self.tree.take(message) or act
         if not act:
             self.due_s = self.look_s
@@ -187,7 +195,7 @@ class ShareDroop:
         part = amount / self.tree.own[0]
         if part != self.part:
             self.part = part
-            self.book.wish(DUTY, part * self.device_mw_per_hz)
+            self.book.wish(self.DUTY, part * self.most)
         elif now_s < self.book.due_s:
             return out
-        return out + self.book.letters(DUTY, now_s, self.ttl_s)
+        return out + self.book.letters(self.DUTY, now_s, self.ttl_s)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.contract import Site
-from controllers.distributed.area import Area, number
+from controllers.distributed.area import Area, column, number
 from controllers.distributed.area_state import Accuracy, AreaState
 from controllers.distributed.book import shared
 from controllers.distributed.picture import picture_of
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -81,7 +80,10 @@ class ObserveArea:
         self.framed = np.zeros(n_i, dtype=bool)
         self.bounded = np.zeros(n_e, dtype=bool)
         self.gain: Floats | None = None
+        self.entry_z = [(z.real, z.imag) for z in m.entry_z.tolist()]
         self.angle_rad = [0.0] * n_e
+        self.up_mva, self.out_mva = [(0.0, 0.0)] * n_e, [(0.0, 0.0)] * n_x
+        self.entry_w = [0.0] * n_e
         self.above_v_pu = [math.nan] * n_e
         self.above_rad = [0.0] * n_e
         self.below_mva: dict[int, tuple[float, float]] = {}
@@ -92,8 +94,9 @@ class ObserveArea:
         self.heard: set[int] = set()
         self.letters: dict[int, int] = {}
         self.said: dict[int, tuple[float, float, float, float]] = {}
-        self.result = np.zeros(0)
+        self.solved, self.result = np.zeros(0), list[float]()
         self.open = False
+        self.agreed: dict[str, float] = shared(site, "agreed", dict)
         self.next_s = self.due_s = 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
@@ -116,36 +119,35 @@ class ObserveArea:
                 out += self._write(first=True)
         elif news and self.open and self.heard.issuperset(self.edges):
             out += self._write(first=False)
-        if self.open and self.heard.issuperset(self.edges) and self.mismatch() < self.tolerance:
-            out.append(self._report())
+        if self.open and self.heard.issuperset(self.edges):
+            self.agreed["mismatch_pu"] = mismatch = self.mismatch()
+            if mismatch < self.tolerance:
+                out.append(self._report())
         return out
 
     def _blind(self, now_s: float) -> bool:
-        newest = [m.sent_ms for m in (self.board.own, self.board.primary) if m is not None]
-        return not newest or now_s - max(newest) / 1000 > max(150.0, self.every_s / 2)
+        own, primary = self.board.own, self.board.primary
+        newest_ms = max(own.sent_ms if own else -math.inf, primary.sent_ms if primary else -math.inf)
+        return now_s - newest_ms / 1000 > max(150.0, self.every_s / 2)
 
     def _frames(self) -> None:
         """Put the frames that are new into the vector."""
+        z, framed = self.z, self.framed
         for frame in self.board.frames_since(self.frames):
-            self._frame(frame.values)
+            k, v_pu = self.row.get(frame.node), frame.v_pu
+            if k is None or not v_pu > 0.2:
+                continue
+            z[self.at_v + k] = v_pu * v_pu / 2
+            z[self.at_p + k] = frame.p_mw
+            z[self.at_q + k] = frame.q_mvar
+            if not framed[k]:
+                framed[k], self.gain = True, None
         self.frames = self.board.count
-
-    def _frame(self, values: Mapping[str, Any]) -> None:
-        k = self.row.get(int(number(values["node"])))
-        v_pu = number(values["v_pu"])
-        if k is None or not v_pu > 0.2:
-            return
-        self.z[self.at_v + k] = v_pu * v_pu / 2
-        self.z[self.at_p + k] = number(values["p_mw"])
-        self.z[self.at_q + k] = number(values["q_mvar"])
-        if not self.framed[k]:
-            self.framed[k] = True
-            self.gain = None
 
     def _measure(self) -> None:
         """Put the newest measurements into the vector."""
         self._frames()
-        z, m = self.z, self.state
+        z = self.z
         if self.board.own is not None:
             values = self.board.own.values
             if not self.area.at_root:
@@ -154,43 +156,45 @@ class ObserveArea:
                 if self.own_row >= 0:
                     z[self.at_p + self.own_row] = number(values["p_mw"])
                     z[self.at_q + self.own_row] = number(values["q_mvar"])
-            columns = (
-                np.ravel(values.get(key, ())).tolist() for key in ("boundary_line", "boundary_p_mw", "boundary_q_mvar")
-            )
-            for line, p_mw, q_mvar in zip(*columns, strict=True):
-                if line in self.entry_of:
-                    k = self.entry_of[line]
-                    z[self.at_up_p + k], z[self.at_up_q + k] = p_mw, q_mvar
-                elif line in self.exit_of:
-                    k = self.exit_of[line]
-                    z[self.at_out_p + k], z[self.at_out_q + k] = p_mw, q_mvar
+            if "boundary_line" in values:
+                flows = [column(values[key]) for key in ("boundary_line", "boundary_p_mw", "boundary_q_mvar")]
+                for line, p_mw, q_mvar in zip(*flows, strict=True):
+                    if line in self.edges:
+                        _, upwards, k = self.edges[line]
+                        (self._up if upwards else self._out)(k, p_mw, q_mvar)
         if self.board.primary is not None:
             values = self.board.primary.values
-            v_pu, p_mw, q_mvar = (np.ravel(values[key]).tolist() for key in ("v_pu", "p_mw", "q_mvar"))
-            for k, trafo in enumerate(m.entry_trafo.tolist()):
-                if 0 <= trafo < len(v_pu):
-                    z[self.at_w + k] = v_pu[trafo] ** 2 / 2
-                    z[self.at_up_p + k], z[self.at_up_q + k] = -p_mw[trafo], -q_mvar[trafo]
-                    self._bound(k)
+            busbars = list(zip(*(column(values[key]) for key in ("v_pu", "p_mw", "q_mvar")), strict=True))
+            for k, trafo in enumerate(self.state.entry_trafo.tolist()):
+                if 0 <= trafo < len(busbars):
+                    v_pu, p_mw, q_mvar = busbars[trafo]
+                    self._up(k, -p_mw, -q_mvar)
+                    self._above(k, v_pu**2 / 2)
         self._edges()
 
-    def _bound(self, entry: int) -> None:
+    def _up(self, entry: int, p_mw: float, q_mvar: float) -> None:
+        """Put the flow upwards at an entry into the vector."""
+        self.up_mva[entry] = self.z[self.at_up_p + entry], self.z[self.at_up_q + entry] = p_mw, q_mvar
+
+    def _out(self, leaving: int, p_mw: float, q_mvar: float) -> None:
+        """Put the flow outwards at an exit into the vector."""
+        self.out_mva[leaving] = self.z[self.at_out_p + leaving], self.z[self.at_out_q + leaving] = p_mw, q_mvar
+
+    def _above(self, entry: int, w: float) -> None:
+        """Put what is known from above of the voltage at an entry into the vector, as U^2 / 2."""
+        self.entry_w[entry] = self.z[self.at_w + entry] = w
         if not self.bounded[entry]:
-            self.bounded[entry] = True
-            self.gain = None
+            self.bounded[entry], self.gain = True, None
 
     def _edges(self) -> None:
         """Put what the neighbours say into the vector: voltage above, flows below."""
-        z = self.z
         for k, v_pu in enumerate(self.above_v_pu):
             if v_pu > 0.2:
-                p_mw, q_mvar = float(z[self.at_up_p + k]), float(z[self.at_up_q + k])
-                line = complex(self.state.entry_z[k])
-                z[self.at_w + k] = v_pu * v_pu / 2 + line.real * p_mw + line.imag * q_mvar
-                self.angle_rad[k] = self.above_rad[k] + line.imag * p_mw - line.real * q_mvar
-                self._bound(k)
+                (p_mw, q_mvar), (r, x) = self.up_mva[k], self.entry_z[k]
+                self.angle_rad[k] = self.above_rad[k] + x * p_mw - r * q_mvar
+                self._above(k, v_pu * v_pu / 2 + r * p_mw + x * q_mvar)
         for k, (p_mw, q_mvar) in self.below_mva.items():
-            z[self.at_out_p + k], z[self.at_out_q + k] = -p_mw, -q_mvar
+            self._out(k, -p_mw, -q_mvar)
 
     def _letter(self, message: Message) -> bool:
         """Take a neighbour's letter; tell whether it moves this side."""
@@ -211,7 +215,8 @@ class ObserveArea:
     def _estimate(self) -> None:
         if self.gain is None:
             self.gain = self.state.gain_matrix(self.framed, self.own_row, self.bounded)
-        self.result = self.gain @ self.z
+        self.solved = self.gain @ self.z
+        self.result = self.solved.tolist()
 
     def _write(self, *, first: bool) -> list[Message]:
         """Estimate, and write to the neighbours whose side has moved."""
@@ -219,7 +224,7 @@ class ObserveArea:
             self._frames()
             self._edges()
         self._estimate()
-        m, result = self.state, self.result.tolist()
+        m, result = self.state, self.result
         n, n_x, n_e = len(m.node), len(m.exit_node), len(m.entry)
         out = []
         for line, (name, upwards, k) in self.edges.items():
@@ -228,7 +233,7 @@ class ObserveArea:
                 w, angle, p_mw, q_mvar = result[self.entry_at[k]], self.angle_rad[k], result[up], result[up + n_e]
             else:
                 w, angle = result[self.exit_at[k]], result[n + k] + self.angle_rad[self.exit_entry[k]]
-                p_mw, q_mvar = float(self.z[self.at_out_p + k]), float(self.z[self.at_out_q + k])
+                p_mw, q_mvar = self.out_mva[k]
             says = math.sqrt(max(2.0 * w, 0.0)), angle, p_mw, q_mvar
             if not first and (self.letters.get(line, 0) >= self.rounds or not self._moved(line, says, upwards)):
                 continue
@@ -249,21 +254,19 @@ class ObserveArea:
 
     def mismatch(self) -> float:
         """Return the largest difference between this side of the edges and what the neighbours say [pu]."""
-        m, worst = self.state, 0.0
+        worst = 0.0
         for k, v_pu in enumerate(self.above_v_pu):
             if v_pu > 0.2:
-                here, above = self.result[self.entry_at[k]], self.z[self.at_w + k]
-                worst = max(worst, abs(math.sqrt(2 * max(here, 0.0)) - math.sqrt(2 * above)))
+                here_pu = math.sqrt(2 * max(self.result[self.entry_at[k]], 0.0))
+                worst = max(worst, abs(here_pu - math.sqrt(2 * self.entry_w[k])))
         for k, (p_mw, q_mvar) in self.below_mva.items():
-            gap = max(abs(self.z[self.at_out_p + k] + p_mw), abs(self.z[self.at_out_q + k] + q_mvar))
-            worst = max(worst, gap / self.base_mva)
-        return worst if len(m.node) else 0.0
+            out_p_mw, out_q_mvar = self.out_mva[k]
+            worst = max(worst, max(abs(out_p_mw + p_mw), abs(out_q_mvar + q_mvar)) / self.base_mva)
+        return worst
 
     def _report(self) -> Message:
-        """Return the estimate for the logbook; nodes outside the area are NaN there."""
+        """Return the estimate of the area's nodes for the logbook."""
         self.open = False
-        grid = self.area.feeder.grid
-        v_pu = np.full(grid.n_nodes, np.nan)
-        v_pu[self.told_node] = np.sqrt(np.maximum(2.0 * self.result[self.told_at], 0.0))
-        values = {"feeder": self.area.feeder.name, "v_pu": v_pu}
+        v_pu = np.sqrt(np.maximum(2.0 * self.solved[self.told_at], 0.0))
+        values = {"feeder": self.area.feeder.name, "node": self.told_node, "v_pu": v_pu}
         return Message(self.site.name, LOGBOOK, "estimate", values)

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Protocol
+from operator import itemgetter
+from typing import NamedTuple, Protocol
 
 from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.book import shared
 from controllers.distributed.extremes import Extremes
 from sims.core.message import Message
+
+
+class Frame(NamedTuple):
+    """What a secondary substation told last of a node: voltage, power into the grid, of it that of DER, and theirs."""
+
+    sender: str
+    node: int
+    v_pu: float
+    p_mw: float
+    q_mvar: float
+    avail_mw: float
+    der_mw: float
+
+
+_told = itemgetter("v_pu", "p_mw", "q_mvar", "der_avail_mw", "der_mw")
 
 
 class Watcher(Protocol):
@@ -20,7 +36,7 @@ class Watcher(Protocol):
         """Take the primary substation's frame."""
         ...
 
-    def frame(self, message: Message) -> None:
+    def frame(self, frame: Frame) -> None:
         """Take a secondary substation's frame."""
         ...
 
@@ -37,7 +53,7 @@ class Picture:
         What is put up here, and what nobody has looked at yet.
     volts : Extremes
     own, primary : Message or None
-    frames : dict of int to Message
+    frames : dict of int to Frame
         By node, the newest last.
     count : int
         Frames taken so far.
@@ -50,39 +66,46 @@ class Picture:
         self.volts = Extremes(area)
         self.own: Message | None = None
         self.primary: Message | None = None
-        self.frames: dict[int, Message] = {}
+        self.frames: dict[int, Frame] = {}
         self.count = 0
         self.watchers: list[Watcher] = []
 
     def look(self, inbox: Sequence[Message] = ()) -> None:
         """Take in what has been put up since the last look, and what of it came with the own mail, as it arrived."""
-        for message in self.mail:
-            self._take(message)
-        self.mail.clear()
-        for message in inbox:
-            if message.topic in self.topics:
-                self._take(message)
+        if self.mail:
+            self._take(self.mail)
+            self.mail.clear()
+        if inbox:
+            self._take([message for message in inbox if message.topic in self.topics])
 
-    def _take(self, message: Message) -> None:
-        topic = message.topic
-        if topic == "own":
-            self.own = message
-            self.volts.own(message)
-        elif topic == "secondary":
-            node = int(number(message.values["node"]))
-            self.frames.pop(node, None)
-            self.frames[node] = message
-            self.count += 1
-            self.volts.frame(message)
-            for watcher in self.watchers:
-                watcher.frame(message)
-        elif topic == "primary":
-            self.primary = message
-            self.volts.primary(message)
-            for watcher in self.watchers:
-                watcher.primary(message)
+    def _take(self, mail: Sequence[Message]) -> None:
+        for message in mail:
+            topic = message.topic
+            if topic == "secondary":
+                self._frame(message)
+            elif topic == "own":
+                self.own = message
+                self.volts.own(message)
+            elif topic == "primary":
+                self.primary = message
+                self.volts.primary(message)
+                for watcher in self.watchers:
+                    watcher.primary(message)
 
-    def frames_since(self, count: int) -> Iterator[Message]:
+    def _frame(self, message: Message) -> None:
+        values = message.values
+        node, told = values["node"], _told(values)
+        if type(node) is not int or type(sum(told)) is not float:
+            node, told = int(number(node)), tuple(map(number, told))
+        frame = Frame._make((message.sender, node, *told))
+        self.frames.pop(node, None)
+        self.frames[node] = frame
+        self.count += 1
+        self.volts.frame(message.sender, node, told[0])
+        for watcher in self.watchers:
+            watcher.frame(frame)
+
+    def frames_since(self, count: int) -> Iterator[Frame]:
         """Give the frames taken since there were `count`, the newest first."""
         return islice(reversed(self.frames.values()), self.count - count)
 

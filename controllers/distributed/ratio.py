@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -97,13 +97,13 @@ class SharedRatio:
             self.value = self.rest
         self.awake = needed or self.hold > 0 or self.value != self.rest
 
-    def mail(self, sender: str, more: Mapping[str, Mapping[str, Any]] | None = None) -> list[Message]:
+    def mail(self, sender: str, more: Callable[[], Mapping[str, Mapping[str, Any]]] | None = None) -> list[Message]:
         """Return the messages that tell the neighbours, none where there is no news.
 
         Parameters
         ----------
-        more : mapping, optional
-            What single neighbours are told besides, by their address.
+        more : callable, optional
+            Returns what single neighbours are told besides, by their address; asked only if letters leave.
         """
         self.said_rounds += 1
         news = abs(self.value - self.said) > self.dead or (self.hold > 0) != self.said_hold
@@ -112,10 +112,11 @@ class SharedRatio:
         if not news and not beat:
             return []
         self.said, self.said_hold, self.said_rounds = self.value, self.hold > 0, 0
+        extras = more() if more else {}
         common: dict[str, Any] = {"ratio": self.value, "hold": self.hold}
         out = []
         for name in self.weights:
-            extra = more.get(name, {}) if more else {}
+            extra = extras.get(name, {})
             size = 52 + 8 * sum(np.size(value) for value in extra.values())
             out.append(Message(sender, name, self.topic, {**common, **extra}, size_bytes=size))
         return out

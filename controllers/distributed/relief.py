@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from controllers.contract import Site
-from controllers.distributed.area import Area
+from controllers.distributed.area import Area, column
 from controllers.distributed.book import shared
 from controllers.distributed.paths import transformer_mva
 from controllers.distributed.picture import picture_of
@@ -61,7 +59,7 @@ class RelieveImport:
         self.urgent = frozenset(self.by_topic)
         self.reads: frozenset[str] = frozenset()
         self.board = picture_of(site, self.area)
-        self.frames, self.primary = 0, self.board.primary
+        self.frames, self.primary, self.asking = 0, self.board.primary, False
         self.given = [0.0] * len(self.trees)
         self.due_s = self.look_s = 0.0
 
@@ -69,9 +67,10 @@ class RelieveImport:
         """Take the loading; adjust, share out, deliver."""
         act = now_s >= self.look_s
         self.board.look(inbox)
-        for frame in self.board.frames_since(self.frames):
-            self.reserve.frame(frame.values)
-        primary, self.frames = self.board.primary, self.board.count
+        if self.frames != self.board.count:
+            self.reserve.take(self.board.frames_since(self.frames))
+            self.frames = self.board.count
+        primary = self.board.primary
         for message in inbox:
             topic = message.topic
             if topic in self.by_topic and topic.startswith("capacity/"):
@@ -99,10 +98,10 @@ class RelieveImport:
 
     def _adjust(self, primary: Message) -> bool:
         """Move what is asked behind each transformer after this measurement; tell whether anything moved."""
-        values, moved = primary.values, False
-        columns = np.ravel(values["p_mw"]).tolist(), np.ravel(values["loading_percent"]).tolist()
-        if max(columns[1], default=0.0) <= self.limit and not any(tree.amount for tree in self.trees):
+        loading, moved = column(primary.values["loading_percent"]), False
+        if max(loading, default=0.0) <= self.limit and not self.asking:
             return False
+        columns = column(primary.values["p_mw"]), loading
         for p_mw, percent, mva, tree in zip(*columns, self.trafo_mva, self.trees, strict=False):
             over = ((percent if p_mw > 0 else 0.0) - self.target) / 100 * mva
             if tree.amount == 0.0 and over <= (self.limit - self.target) / 100 * mva:
@@ -112,6 +111,7 @@ class RelieveImport:
             amount = 0.0 if amount < 1e-3 * mva else min(amount, tree.total[0])
             moved = moved or amount != tree.amount
             tree.amount = amount
+        self.asking = any(tree.amount for tree in self.trees)
         return moved
 
     def _deliver(self, trafo: int, amount: float, now_s: float) -> list[Message]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from controllers.contract import Site
-from controllers.distributed.area import LOW_VOLTAGE_KV, Area, number
+from controllers.distributed.area import LOW_VOLTAGE_KV, Area
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.order_kernels import filled
 from controllers.distributed.paths import fed_by
+from controllers.distributed.picture import Frame
 from controllers.dms.charging import EV_WEIGHT, KEPT_SHARE, LOAD_WEIGHT
 from sims.core.message import Message
 
@@ -62,9 +62,9 @@ class Reserve:
         usual = EV_WEIGHT * at_node + LOAD_WEIGHT * area.feeder.load_mw[ev.node]
         self.ev_part = EV_WEIGHT * self.ev_rated_mw / np.maximum(usual, 1e-9)
         self.ev_mw: Floats = EV_WEIGHT * self.ev_rated_mw
-        self.ev_at: dict[int, list[int]] = {}
+        self.ev_at: dict[int, list[tuple[int, float, float]]] = {}
         for k, node in enumerate(ev.node.tolist()):
-            self.ev_at.setdefault(node, []).append(k)
+            self.ev_at.setdefault(node, []).append((k, float(self.ev_part[k]), float(self.ev_rated_mw[k])))
         self.back_mw = float(s.get("back_share", 0.1)) * self.ev_rated_mw
         fed = fed_by(grid)
         self.storage_under, self.ev_under = fed[storage.node], fed[ev.node]
@@ -79,15 +79,17 @@ class Reserve:
         """Orders that it takes to move all of it."""
         return len(self.storage.fleet.gateways) + len(self.ev.fleet.gateways)
 
-    def frame(self, values: Mapping[str, Any]) -> None:
-        """Take a substation's frame; of a cluster that is held back it does not tell what it would draw."""
-        clusters = self.ev_at.get(int(number(values["node"])))
-        if clusters is None:
-            return
-        demand_mw = max(number(values["der_mw"]) - number(values["p_mw"]), 0.0)
-        for k in clusters:
-            if math.isnan(self.ev.told[k]):
-                self.ev_mw[k] = min(demand_mw * float(self.ev_part[k]), float(self.ev_rated_mw[k]))
+    def take(self, frames: Iterable[Frame]) -> None:
+        """Take substations' frames; of a cluster that is held back they do not tell what it would draw."""
+        told = self.ev.told.tolist() if self.ev.holds else None
+        for frame in frames:
+            clusters = self.ev_at.get(frame.node)
+            if clusters is None:
+                continue
+            demand_mw = max(frame.der_mw - frame.p_mw, 0.0)
+            for k, part, rated_mw in clusters:
+                if told is None or math.isnan(told[k]):
+                    self.ev_mw[k] = min(demand_mw * part, rated_mw)
 
     def count(self, now_s: float) -> None:
         """Keep the states of charge from the set-points in force."""

@@ -15,7 +15,7 @@ from controllers.distributed.fault_case import ENDED, SEEKING, Case
 from controllers.distributed.outage import below, room_mva, ties_of, way_out
 from controllers.distributed.paths import root_impedance, source_transformers
 from controllers.distributed.picture import picture_of
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "restore_supply"
@@ -91,7 +91,9 @@ class RestoreSupply:
     def _read(self) -> None:
         """Read the newest measurements into loads, voltages and outflows."""
         for frame in self.board.frames_since(self.frames):
-            self._secondary(frame)
+            # What the sun takes off the load now may be gone while the tie is closed: plan with the load alone.
+            self.node_mva[frame.node] = float(np.hypot(frame.p_mw - frame.der_mw, frame.q_mvar))
+            self.node_v_pu[frame.node] = frame.v_pu
         self.frames = self.board.count
         if self.board.primary is not None:
             values = self.board.primary.values
@@ -112,14 +114,6 @@ class RestoreSupply:
                 near = ends[0] if own[ends[0]] == self.area.number else ends[1]
                 if p_mw > 0:
                     self.outflow_mva[near] = self.outflow_mva.get(near, 0.0) + float(p_mw)
-
-    def _secondary(self, message: Message) -> None:
-        values = message.values
-        node = int(number(values["node"]))
-        # What the sun takes off the load now may be gone while the tie is closed: plan with the load alone.
-        p_mw = number(values["p_mw"]) - number(values["der_mw"])
-        self.node_mva[node] = float(np.hypot(p_mw, number(values["q_mvar"])))
-        self.node_v_pu[node] = number(values["v_pu"])
 
     def _flisr(self, topic: str, message: Message, now_s: float) -> list[Message]:
         values = message.values

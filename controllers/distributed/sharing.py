@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from controllers.distributed.area import Area
+from controllers.distributed.area import Area, column
 from sims.core.message import Message
 
 
@@ -93,7 +93,7 @@ class ShareTree:
     def hear(self, message: Message) -> None:
         """Take a child's sum."""
         if message.sender in self.below:
-            self.below[message.sender] = np.ravel(message.values["capacity"]).astype(float).tolist()
+            self.below[message.sender] = column(message.values["capacity"])
             self.orders_below[message.sender] = int(message.values.get("orders", 1))
 
     def take(self, message: Message) -> bool:
@@ -107,17 +107,22 @@ class ShareTree:
     @property
     def total(self) -> list[float]:
         """Own capacity and that of everything below."""
-        return [sum(parts) for parts in zip(self.own, *self.below.values(), strict=True)]
+        if not self.below:
+            return list(self.own)
+        return list(map(sum, zip(self.own, *self.below.values(), strict=True)))
 
     def announce(self, sender: str, now_s: float) -> list[Message]:
         """Return the letter to the parent where there is something new to tell."""
         sums = self.total
-        silent = not self.told and not any(sums)
-        same = bool(self.told) and all(
-            abs(new - old) <= self.dead * abs(old) + 1e-9 for new, old in zip(sums, self.told, strict=True)
-        )
-        if silent or (same and now_s - self.told_s < self.REFRESH_S):
-            return []
+        if not self.told:
+            if not any(sums):
+                return []
+        elif now_s - self.told_s < self.REFRESH_S:
+            for new, old in zip(sums, self.told, strict=True):
+                if abs(new - old) > self.dead * abs(old) + 1e-9:
+                    break
+            else:
+                return []
         self.told, self.told_s = sums, now_s
         orders = self.own_orders + sum(self.orders_below.values())
         values = {"capacity": np.array(sums), "orders": orders}

@@ -76,12 +76,14 @@ class ConsensusVoltVar:
         self.low_pu, self.high_pu = site.grid.v_min_pu + guard_pu, site.grid.v_max_pu - guard_pu
         self.book: OrderBook = shared(site, "q", lambda: reactive_book(site, self.area))
         self.q_max_mvar = at_medium_voltage(self.area, self.book)
+        self.whole_mvar = float(self.q_max_mvar.sum())
         rise_pu = self.area.medium_impedance.imag * self.area.feeder_q_mvar()
         self.per_pu = float(s.get("loop_gain", 0.3)) * self.area.count / rise_pu if rise_pu > 0 else 0.0
         self.ratio = SharedRatio(
             "consensus/q", self.area.degrees, rest=0.0, low=-1.0, high=1.0,
             reach=2 * self.area.count, release=float(s.get("release_per_round", 0.05)),
         )
+        shared(site, "ratio_q", lambda: self.ratio)
         self.board = picture_of(site, self.area)
         self.volts, self.span = self.board.volts, Span(self.area)
         self.busbars = Busbars(site, self.area, DUTY) if self.area.leads else None
@@ -107,14 +109,17 @@ class ConsensusVoltVar:
         self.last_s = now_s
         self.next_s = self.due_s = now_s + self.round_s
         self.volts.expire(now_s)
-        push, needed = self._push(now_s)
+        lowest_pu, highest_pu = self.volts.range_pu()
+        over, under = highest_pu - self.high_pu, self.low_pu - lowest_pu
+        push, needed = self._push(over, under, now_s)
         if not (self.ratio.awake or push or needed):
-            if max(self.volts.highest_pu - self.high_pu, self.low_pu - self.volts.lowest_pu) < -self.CALM_PU:
+            if max(over, under) < -self.CALM_PU:
                 self.next_s = self.due_s = now_s + self.CALM_S
             return self._taps(now_s) + self._tell(now_s)
         self.ratio.step(push, needed)
-        more = {self.area.parent: self.span.letter(self.volts, now_s)} if self.area.parent else None
-        return self.ratio.mail(self.site.name, more) + self._set_points(now_s) + self._taps(now_s)
+        parent = self.area.parent
+        more = (lambda: {parent: self.span.letter(self.volts, now_s)}) if parent else None
+        return self.ratio.mail(self.site.name, more) + self._set_points(over, under, now_s) + self._taps(now_s)
 
     def _tell(self, now_s: float) -> list[Message]:
         """Return the letter that keeps the parent's picture true while all rest."""
@@ -132,12 +137,10 @@ class ConsensusVoltVar:
             self.primary = primary
         return self.busbars.orders(*self.span.known(self.volts, now_s), self.low_pu, self.high_pu, now_s)
 
-    def _push(self, now_s: float) -> tuple[float, bool]:
-        """Return this round's push and whether the ratio must be held."""
+    def _push(self, over: float, under: float, now_s: float) -> tuple[float, bool]:
+        """Return this round's push and whether the ratio must be held, by how far voltages lie beyond [pu]."""
         if self.volts.dark:
             return 0.0, False
-        over = self.volts.highest_pu - self.high_pu
-        under = self.low_pu - self.volts.lowest_pu
         if over <= 0 and under <= 0:
             self.since_s = math.inf
             ratio = self.ratio.value
@@ -150,10 +153,9 @@ class ConsensusVoltVar:
         limit = 0.25 * self.area.count
         return min(max(self.per_pu * (max(under, 0.0) - max(over, 0.0)), -limit), limit), True
 
-    def _set_points(self, now_s: float) -> list[Message]:
-        total = self.ratio.value * float(self.q_max_mvar.sum())
-        over, under = self.volts.highest_pu > self.high_pu, self.volts.lowest_pu < self.low_pu
-        if (over and total > 0) or (under and total < 0):
+    def _set_points(self, over: float, under: float, now_s: float) -> list[Message]:
+        total = self.ratio.value * self.whole_mvar
+        if (over > 0 and total > 0) or (under > 0 and total < 0):
             total = 0.0  # what helps the neighbour would push the own voltages over the other limit
         if total == 0 == self.wished:
             return []

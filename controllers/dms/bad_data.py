@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from controllers.dms.state_estimation import Branches, Complexes, Estimate, Ints, Measurements, wls
 
@@ -21,7 +21,7 @@ FALSE_ALARMS = 0.05
 @lru_cache(maxsize=256)
 def residual_limit(measurements: int, false_alarms: float = FALSE_ALARMS) -> float:
     """Return the normalised residual that the largest of so many exceeds in a share `false_alarms` of clean sets."""
-    return float(norm.isf(false_alarms / (2 * max(measurements, 1))))
+    return float(-ndtri(false_alarms / (2 * max(measurements, 1))))
 
 
 def identify(

@@ -7,15 +7,18 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from controllers.contract import Site
-from controllers.dms.feeder_file import PSEUDO_SHARE, FeederFile, Picture, blank, keep
+from controllers.dms import kernels
+from controllers.dms.feeder_file import FeederFile, Picture, blank
 from controllers.dms.network import Bools, Floats, Ints, Network, Topology
-from controllers.dms.quick_estimation import Feed, Gain, estimate
+from controllers.dms.quick_estimation import IGNORED_PU2, Feed, Gain, estimate
+from controllers.dms.readings import PSEUDO_SHARE, Readings
 from sims.core.message import Message
 
 AGES_MIN = (2.5, 7.5, 12.5, 30.0)
+EDGES_MS = np.array([round(60_000 * age) for age in AGES_MIN])
 STALE_SHARE = (0.0, 0.05, 0.10, 0.20, 0.40)
 """What a frame of that age may be wrong by, of the node's nameplate, besides the meter's own error."""
 COMMON_SHARE = (0.02, 0.15, 0.25, 0.40, 0.40)
@@ -25,8 +28,6 @@ FLOW_SHARE = 0.2
 VOLTAGE_AGES = 2
 MOVED_MVA = 0.05
 """Change by orders to one feeder from which on its earlier voltages are taken for outdated."""
-IGNORED_PU2 = 100.0
-"""Variance of a voltage that is measured but too old to be used [pu^2]."""
 SUSPECT = 4.0
 """Normalised residual beyond which a voltage is left out; above the usual 3, as hundreds are tested."""
 
@@ -48,13 +49,13 @@ class BelievedState:
         self.offset_ms = int(settings.get("estimation_offset_ms", min(offset, self.estimation_ms // 2)))
         self.v_sigma = float(settings.get("v_sigma", 0.005))
         self.p_sigma = float(settings.get("p_sigma", 0.01))
+        self.readings = Readings(site.grid.feeders)
         nets: dict[int, Network] = {}
         self.files: dict[str, FeederFile] = {}
         for belief in site.grid.feeders:
             net = nets.setdefault(id(belief.grid), Network(belief.grid))
-            self.files[belief.name] = blank(belief, net)
+            self.files[belief.name] = blank(belief, net, self.readings)
         self._solutions = 0
-        self._feeder_of: dict[str, str] = {}
 
     @property
     def estimations(self) -> int:
@@ -63,35 +64,22 @@ class BelievedState:
 
     def take(self, inbox: Sequence[Message]) -> None:
         """Keep what is newer than what is known; mail taken twice or late changes nothing."""
-        frames: dict[str, list[Message]] = {}
-        feeder_of = self._feeder_of
+        frames: list[Message] = []
         for message in inbox:
             topic = message.topic
             if topic == "secondary":
-                feeder = feeder_of.get(message.sender)
-                if feeder is None:
-                    # Busbars are reported by the primary substation, which bears the feeder's name.
-                    sender = message.sender
-                    feeder = feeder_of[sender] = sender if sender in self.files else sender.rpartition(".")[0]
-                if feeder in frames:
-                    frames[feeder].append(message)
-                else:
-                    frames[feeder] = [message]
+                frames.append(message)
             elif topic == "primary":
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
-                    file.primary_ms, taps = message.sent_ms, file.primary.get("tap_pos")
-                    file.primary = {k: np.asarray(v, float) for k, v in message.values.items()}
-                    if taps is not None and not _equal(taps, file.primary.get("tap_pos", taps)):
-                        file.v[file.node_ms < message.sent_ms] = 0.0
+                    _note(file, message)
             elif topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
             elif topic == "switched":
                 self.switch(str(message.values.get("feeder")), message.values.get("line"),
                             message.values.get("closed"))
-        for feeder, mail in frames.items():
-            if feeder in self.files:
-                keep(self.files[feeder], mail)
+        if frames:
+            self.readings.keep(frames)
 
     def switch(self, feeder: str, lines: Any, closed: Any) -> None:
         """Believe lines of a feeder to be open or closed."""
@@ -117,37 +105,30 @@ class BelievedState:
         if der:
             np.add.at(file.der_mw, node, p_mw)
 
-    def due(self, feeder: str, now_ms: int) -> bool:
-        """Tell whether this cycle's estimate of a feeder is still to be made."""
-        file = self.files[feeder]
-        return file.primary_ms >= 0 and self._cycle(now_ms) != file.cycle
-
     def picture(self, feeder: str, now_ms: int) -> Picture | None:
         """Return the estimate of this cycle, made now if nobody asked before; None before any telemetry."""
-        file, cycle = self.files[feeder], self._cycle(now_ms)
+        file, cycle = self.files[feeder], (now_ms - self.offset_ms) // self.estimation_ms
         if cycle != file.cycle and file.primary_ms >= 0:
             file.picture = self._estimated(file, now_ms)
             file.cycle = cycle
             self._solutions += 1
         return file.picture
 
-    def _cycle(self, now_ms: int) -> int:
-        return (now_ms - self.offset_ms) // self.estimation_ms
-
     def _estimated(self, file: FeederFile, now_ms: int) -> Picture | None:
         net, belief = file.net, file.belief
         topology = net.topology(file.closed)
-        v_mv = file.primary["v_pu"]
-        busbar = np.ones(len(net.anchor))
-        busbar[net.feed_anchor] = v_mv[: len(net.feed)] if len(net.feed) else 1.0
-        if not len(net.feed):
-            busbar[:] = v_mv[: len(busbar)]
+        v_mv, p_mw, q_mvar = (np.asarray(file.primary[k], dtype=np.float64) for k in ("v_pu", "p_mw", "q_mvar"))
+        feeds, anchors = len(net.feed), len(net.anchor)
+        busbar = np.ones(anchors)
+        if feeds:
+            busbar[net.feed_anchor] = v_mv[:feeds]
+        else:
+            busbar[:] = v_mv[:anchors]
         if not (busbar > 0.1).all():
             return file.picture
         taps, feed = _feeds(file)
-        drawn = np.zeros(len(net.anchor), dtype=complex)
-        power = (file.primary["p_mw"] + 1j * file.primary["q_mvar"])[: len(net.feed)]
-        np.add.at(drawn, net.feed_anchor, power / belief.grid.base_mva)
+        drawn = np.zeros(anchors, dtype=complex)
+        np.add.at(drawn, net.feed_anchor, (p_mw[:feeds] + 1j * q_mvar[:feeds]) / belief.grid.base_mva)
         gain, heard = self._gain(file, topology, now_ms)
         flows = drawn[gain.flow_anchor]
         start = file.picture.v if file.picture is not None else None
@@ -164,7 +145,7 @@ class BelievedState:
             return file.picture
         v_pu = np.abs(found.v)
         v_pu[net.feed_root] = np.abs(found.v_hv) if len(gain.flow_anchor) else v_pu[net.feed_root]
-        threshold = _threshold(int((gain.r < IGNORED_PU2).sum()) - len(left)) if check else 0.0
+        threshold = _threshold(gain.counting - len(left)) if check else 0.0
         return Picture(
             found.v, found.s, v_pu, topology, taps, now_ms, found.objective, threshold,
             gain.metered[left[left < len(gain.metered)]], heard, gain,
@@ -176,33 +157,34 @@ class BelievedState:
         Frames come together, so one factorisation per common age serves; the few that were lost or are
         late alter it.
         """
-        never = file.node_ms < 0
-        age_min = np.where(never, np.inf, (now_ms - file.node_ms) / 60_000.0)
-        bucket = np.searchsorted(AGES_MIN, age_min, side="left")
+        closed, case = file.closed.tobytes(), np.empty(len(file.v), dtype=np.int8)
+        kernels.ages(file.node_ms, file.v, now_ms, EDGES_MS, VOLTAGE_AGES, case)
         # Losses never repeat: only whole builds are worth keeping, and the usual one serves for most.
-        exact = _case(file, never, bucket)
+        exact = closed, case.tobytes()
         found = file.gains.get(exact)
+        never = case < 0
         if found is None:
+            bucket = np.where(never, len(AGES_MIN), case & 15)
             age = int(np.bincount(bucket[~never], minlength=1).argmax())
             usual = np.where(never, bucket, age)
             odd = int((usual != bucket).sum())
             # Where frames are too old for voltages the matrix is small and made at once.
             if age < VOLTAGE_AGES and 0 < 5 * odd < len(topology.free):
-                normal = _case(file, never, usual)
+                normal = closed, np.where(never, -1, age + 16 * (file.v > 0.5)).astype(np.int8).tobytes()
                 base = file.gains.get(normal)
                 if base is None:
                     base = file.remember(normal, self._built(file, topology, usual, never))
                 found = self._altered(file, topology, base, bucket, never)
             else:
                 found = file.remember(exact, self._built(file, topology, bucket, never))
-        return found, np.flatnonzero(never & (file.load_pu + file.der_pu > 0))
+        return found, np.flatnonzero(never & file.connected)
 
     def _errors(self, file: FeederFile, topology: Topology, bucket: Ints, never: Bools) -> tuple[Floats, Floats]:
         """Return variance [state] and common error [state, cause] of what is known of a feeder [pu]."""
         load, der, q_load = file.load_pu, file.der_pu, file.q_load_pu
         share = np.where(never, PSEUDO_SHARE, np.asarray(STALE_SHARE)[bucket])
         drift = np.asarray(COMMON_SHARE)[bucket]
-        free, anchor, na = topology.free, topology.rep[file.net.anchor], len(file.net.anchor)
+        free, anchor, na = topology.free, topology.anchor, len(file.net.anchor)
         error2 = share**2 + self.p_sigma**2
         var_p = summed(topology, (load + der) ** 2 * error2)
         var_q = summed(topology, (q_load + 0.2 * der) ** 2 * error2)
@@ -254,7 +236,7 @@ def summed(topology: Topology, by_node: Floats) -> Floats:
 @lru_cache(maxsize=1024)
 def _threshold(freedom: int) -> float:
     """Return the 95 % quantile of chi-square."""
-    return float(chi2.ppf(0.95, freedom))
+    return float(2 * gammaincinv(freedom / 2, 0.95))
 
 
 def shared_state(site: Site) -> BelievedState:
@@ -268,19 +250,18 @@ def shared_state(site: Site) -> BelievedState:
     return found
 
 
-def _case(file: FeederFile, never: Bools, bucket: Ints) -> tuple[bytes, ...]:
-    """Return what a gain depends on: topology, what was never heard, ages, and the voltages young enough to be used."""
-    used = (file.v > 0.5) & (bucket < VOLTAGE_AGES)
-    return file.closed.tobytes(), never.tobytes(), used.tobytes(), bucket.astype(np.int8).tobytes()
-
-
-def _equal(one: Floats, other: Floats) -> bool:
-    return one.shape == other.shape and bool((one == other).all())
+def _note(file: FeederFile, frame: Message) -> None:
+    """Keep the frame of a primary substation; after a tap change the voltages metered before count no more."""
+    before = file.told("tap_pos")
+    file.primary_ms, file.primary = frame.sent_ms, frame.values
+    taps = file.told("tap_pos")
+    if before is not None and taps is not None and before.tobytes() != taps.tobytes():
+        file.v[file.node_ms < frame.sent_ms] = 0.0
 
 
 def _feeds(file: FeederFile) -> tuple[Ints, Feed]:
     """Return tap positions as telemetered, and the transformers' admittances there; looked up where known."""
-    net, tap_pos = file.net, file.primary.get("tap_pos")
+    net, tap_pos = file.net, file.told("tap_pos")
     key = b"" if tap_pos is None else tap_pos.tobytes()
     found = file.feeds.get(key)
     if found is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from controllers.dms.feeder_file import FeederFile
+from controllers.dms.readings import Readings
 from controllers.dms.set_points import Floats, Ints, Register
 
 EV_WEIGHT, LOAD_WEIGHT = 0.15, 0.8
@@ -31,23 +31,29 @@ class Charging:
     def __init__(self, register: Register) -> None:
         self._register = register
         self._natural_mw = np.zeros(len(register))
+        place, rated, rows = register.place, register.p_rated_mw, register.of("ev")
+        zero = np.zeros(0)
+        load_mw = np.concatenate([zero, *(f.load_mw for f in register.feeders)])
+        plugs = np.bincount(place[rows], rated[rows], len(load_mw))[place]
+        weight = EV_WEIGHT * plugs
+        charging = weight / np.maximum(weight + LOAD_WEIGHT * load_mw[place], 1e-12)
+        self._part = charging * rated / np.maximum(plugs, 1e-12)
+        self._base_mva = np.array([f.grid.base_mva for f in register.feeders])[register.feeder]
 
-    def believed(self, file: FeederFile, rows: Ints, cap_mw: Floats) -> tuple[Floats, Floats, Floats]:
+    def believed(self, readings: Readings, rows: Ints, cap_mw: Floats) -> tuple[Floats, Floats, Floats]:
         """Return what clusters `rows` draw, would draw if let, and must be left at least [MW].
 
         Parameters
         ----------
+        readings : Readings
+            Of the feeders of the register.
         rows : int array
-            Clusters of one feeder.
         cap_mw : array [device]
             What they are held to by this site, nan where not.
         """
-        register, base = self._register, file.belief.grid.base_mva
-        node, rated = register.node[rows], register.p_rated_mw[rows]
-        demand = np.maximum(file.der_mw - file.s.real * base, 0.0)[node]
-        whole = np.bincount(node, rated, len(file.s))[node]
-        part = EV_WEIGHT * whole / np.maximum(EV_WEIGHT * whole + LOAD_WEIGHT * file.load_pu[node] * base, 1e-12)
-        drawn = np.minimum(demand * part * rated / np.maximum(whole, 1e-12), rated)
+        place, rated = self._register.place[rows], self._register.p_rated_mw[rows]
+        demand = np.maximum(readings.der_mw[place] - readings.s[place].real * self._base_mva[rows], 0.0)
+        drawn = np.minimum(demand * self._part[rows], rated)
         held = np.isfinite(cap_mw[rows])
         self._natural_mw[rows] = np.where(held, np.maximum(self._natural_mw[rows], drawn), drawn)
         natural = self._natural_mw[rows]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from controllers.dms import kernels
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Topology
 from controllers.dms.optimiser import solve
 from controllers.dms.sensitivity import current_rows, voltage_rows
@@ -52,6 +53,11 @@ class Lever:
     upper_mw: Floats
     preferred_mw: Floats
     cost: Floats
+
+    def part(self, here: slice) -> Lever:
+        """Return the levers `here`, as views."""
+        return Lever(self.node[here], self.p_mw[here], self.lower_mw[here], self.upper_mw[here],
+                     self.preferred_mw[here], self.cost[here])
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,13 @@ def violations(
     nodes &= topology.at >= 0
     loading = topology.loading(v) if loading is None else loading
     return nodes, loading > limits.loading_max_percent + SLACK_PERCENT
+
+
+def violated(topology: Topology, v: Complexes, limits: Limits, loading: Floats) -> tuple[bool, bool]:
+    """Tell whether any node and whether any branch is outside its limits; `loading` [branch] [%]."""
+    low, high = limits.v_min_pu - SLACK_PU, limits.v_max_pu + SLACK_PU
+    full = float(loading.max(initial=0.0)) > limits.loading_max_percent + SLACK_PERCENT
+    return not kernels.between(v, topology.free, low, high), full
 
 
 def unlimited(anchors: int) -> Supply:
@@ -186,7 +199,7 @@ def by_merit(levers: Lever, supply: Supply, below: Floats) -> Floats:
 
 def below_anchors(topology: Topology, node: Ints) -> Floats:
     """Return how much of an injection at `node` each anchor sees, array [anchor, lever]."""
-    anchor, at = topology.rep[topology.net.anchor], topology.at[node]
+    anchor, at = topology.anchor, topology.at[node]
     inside = np.where((at >= 0)[None, :], topology.share.T[:, at], 0.0) if len(topology.free) else 0.0
     out: Floats = np.where(topology.rep[node][None, :] == anchor[:, None], 1.0, inside)
     return out

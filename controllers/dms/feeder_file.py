@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,9 @@ import numpy as np
 from controllers.belief import FeederBelief
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
 from controllers.dms.quick_estimation import Feed, Gain
-from sims.core.message import Message
+from controllers.dms.readings import Readings
 
-PSEUDO_SHARE = 0.4
-"""Assumed share of the nameplate load, and its standard deviation, where nothing was ever heard."""
 GAINS_KEPT = 8
-FRAME = ("node", "v_pu", "p_mw", "q_mvar", "der_mw", "der_avail_mw")
-VALUES, SENT = itemgetter(*FRAME), attrgetter("sent_ms")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,28 +66,55 @@ class Picture:
 
 @dataclass(eq=False)
 class FeederFile:
-    """Newest telemetry of one feeder; `node_ms` and the like are when it was metered, -1 for never.
-
-    `v` is 0 where no voltage was metered since the last order or tap change.
-    """
+    """What is known of one feeder: its rows of the desk's readings, the newest frame of its primary substation."""
 
     belief: FeederBelief
     net: Network
+    readings: Readings
     closed: Bools
-    v: Floats
-    s: Complexes
-    node_ms: Ints
-    der_mw: Floats
-    der_avail_mw: Floats
     load_pu: Floats
     q_load_pu: Floats
     der_pu: Floats
-    primary: dict[str, Floats] = field(default_factory=dict)
+    primary: Mapping[str, Any] = field(default_factory=dict)
     primary_ms: int = -1
     picture: Picture | None = None
     cycle: int = -1
     gains: dict[tuple[Any, ...], Gain] = field(default_factory=dict)
     feeds: dict[bytes, tuple[Ints, Feed]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._span = self.readings.span[self.belief.name]
+        self.connected: Bools = self.load_pu + self.der_pu > 0
+
+    @property
+    def v(self) -> Floats:
+        """Metered voltage [node] [pu]."""
+        return self.readings.v[self._span]
+
+    @property
+    def s(self) -> Complexes:
+        """Believed injection [node] [pu]."""
+        return self.readings.s[self._span]
+
+    @property
+    def node_ms(self) -> Ints:
+        """When each node was metered [node], -1 for never."""
+        return self.readings.node_ms[self._span]
+
+    @property
+    def der_mw(self) -> Floats:
+        """What PV and wind feed in [node]."""
+        return self.readings.der_mw[self._span]
+
+    @property
+    def der_avail_mw(self) -> Floats:
+        """What PV and wind could feed in [node]."""
+        return self.readings.der_avail_mw[self._span]
+
+    def told(self, quantity: str) -> Floats | None:
+        """Return what the newest frame of the primary substation tells of `quantity`; None where it does not."""
+        values = self.primary.get(quantity)
+        return None if values is None else np.asarray(values, dtype=np.float64)
 
     def remember(self, key: tuple[Any, ...], gain: Gain) -> Gain:
         """Keep a gain among the last few, and return it."""
@@ -110,32 +132,10 @@ def nameplate(belief: FeederBelief) -> tuple[Floats, Floats]:
     return belief.load_mw, rated
 
 
-def blank(belief: FeederBelief, net: Network) -> FeederFile:
-    """Return a file in which nothing was ever heard: nameplates only."""
-    n, base = belief.grid.n_nodes, belief.grid.base_mva
+def blank(belief: FeederBelief, net: Network, readings: Readings | None = None) -> FeederFile:
+    """Return a file in which nothing was ever heard; with readings of its own unless it is given the desk's."""
+    base = belief.grid.base_mva
     load, der = nameplate(belief)
-    s: Complexes = -PSEUDO_SHARE / base * (load + 1j * belief.load_mvar).astype(np.complex128)
     q_load = np.maximum(belief.load_mvar, 0.1 * load) / base
-    return FeederFile(
-        belief, net, net.normal.copy(), np.zeros(n), s, np.full(n, -1, dtype=np.int64), np.zeros(n), np.zeros(n),
-        load / base, q_load, der / base,
-    )
-
-
-def keep(file: FeederFile, mail: Sequence[Message]) -> None:
-    """Take substations' frames into a feeder's file; of several from one node the newest."""
-    mail = sorted(mail, key=SENT)
-    sent_ms = np.array([message.sent_ms for message in mail], dtype=np.int64)
-    try:
-        rows = [VALUES(message.values) for message in mail]
-    except KeyError:  # what a frame does not tell is none
-        rows = [tuple(message.values.get(name, 0.0) for name in FRAME) for message in mail]
-    table = np.array(rows, dtype=np.float64)
-    sound = np.isfinite(table).all(axis=1) & (table[:, 0] >= 0) & (table[:, 0] < len(file.v))
-    node = np.where(sound, table[:, 0], 0).astype(np.int64)
-    new = np.flatnonzero(sound & (sent_ms > file.node_ms[node]))
-    node, table = node[new], table[new]
-    file.v[node] = table[:, 1]
-    file.s[node] = (table[:, 2] + 1j * table[:, 3]) / file.belief.grid.base_mva
-    file.der_mw[node], file.der_avail_mw[node] = table[:, 4], table[:, 5]
-    file.node_ms[node] = sent_ms[new]
+    readings = Readings((belief,)) if readings is None else readings
+    return FeederFile(belief, net, readings, net.normal.copy(), load / base, q_load, der / base)

@@ -109,6 +109,32 @@ def boosted(history: Floats, horizon: int, season: int, drivers: Floats | None =
     return out
 
 
+def corrected(expected: Floats, measured: Floats, at: int, horizon: int, season: int) -> Floats:
+    """Return a forecast of the day before, corrected by how far it is off now.
+
+    What it is off by fades as in `regression`: exp(-8 h / season) after h steps, for clouds pass and habits return.
+
+    Parameters
+    ----------
+    expected : array [time, series]
+        The forecast; beyond its end its last value holds.
+    measured : array [series]
+        What is drawn at step `at`; nan where that is not known.
+    at, horizon, season : int
+
+    Raises
+    ------
+    GridError
+        There is no forecast for step `at`.
+    """
+    if not 0 <= at < len(expected):
+        raise GridError(f"the forecast of the day before covers {len(expected)} steps, not step {at}")
+    off = np.nan_to_num(measured - expected[at])
+    ahead = expected[np.minimum(at + np.arange(1, horizon + 1), len(expected) - 1)]
+    found: Floats = ahead + off * np.exp(-8 * np.arange(1, horizon + 1) / season)[:, None]
+    return found
+
+
 def skill(actual: Floats, forecast: Floats, reference: Floats) -> Floats:
     """Return 1 - RMSE(forecast) / RMSE(reference) of each series; nan where the reference is perfect."""
     own, other = (np.sqrt(np.nanmean((actual - f) ** 2, axis=0)) for f in (forecast, reference))

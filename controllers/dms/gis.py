@@ -105,17 +105,20 @@ def electrical_ohm(topology: Topology, node: int) -> Floats:
 
 
 def nearest_resources(
-    topology: Topology, devices: DeviceBelief, node: int, length_km: Floats, kinds: Sequence[str] = (),
+    topology: Topology, devices: DeviceBelief, node: int, length_km: Floats | None = None, kinds: Sequence[str] = (),
     most: int = 10,
 ) -> Ranking:
     """Return the devices that act most on the voltage at `node`, those that take commands.
 
-    Electrical distance counts, not kilometres: what hangs on another branch may be near and of no use.
+    Electrical distance counts, not kilometres: what hangs on another branch may be near and of no use. Without
+    `length_km` the ways are nan.
     """
     may = devices.controllable if not kinds else devices.controllable & np.isin(devices.kind, list(kinds))
     rows = np.flatnonzero(may & topology.live[devices.node])
     z = electrical_ohm(topology, node)[devices.node[rows]]
-    km = way_km(topology, [node], length_km)[0][devices.node[rows]]
+    km = np.full(len(rows), np.nan)
+    if length_km is not None:
+        km = way_km(topology, [node], length_km)[0][devices.node[rows]]
     order = np.lexsort((rows, km, -np.round(z, 9)))[:most]
     return Ranking(rows[order], z[order], km[order])
 

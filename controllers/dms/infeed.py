@@ -43,7 +43,7 @@ class Infeed:
 def infeed(file: FeederFile, loading_max_percent: float) -> Infeed | None:
     """Return what the newest frame of a primary substation tells; None without transformers or their meters."""
     net = file.net
-    count, loading = len(net.feed), file.primary.get("loading_percent")
+    count, loading = len(net.feed), file.told("loading_percent")
     if not count or loading is None or len(loading) < count:
         return None
     anchors = len(net.anchor)
@@ -56,6 +56,5 @@ def infeed(file: FeederFile, loading_max_percent: float) -> Infeed | None:
 
 def _leg(hypotenuse: Floats, leg: Floats) -> Floats:
     """Return the other leg of a right-angled triangle, 0 where there is none."""
-    finite = np.where(np.isfinite(hypotenuse), hypotenuse, 0.0)
-    out: Floats = np.where(np.isfinite(hypotenuse), np.sqrt(np.maximum(finite**2 - leg**2, 0.0)), np.inf)
+    out: Floats = np.sqrt(np.maximum(hypotenuse**2 - leg**2, 0.0))
     return out

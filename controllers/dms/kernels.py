@@ -185,3 +185,130 @@ def gauss_newton(lu, w, share, y_aa, y_af, feed_anchor, feed_part, feed_y, at, f
     step(lu, idle, s_f, v_f, once)
     v_f[:] = once
     return rested
+
+
+@njit(**_JIT)
+def estimated(lu, w, share, y_aa, y_af, free, anchor, rep, live, feed_anchor, feed_part, feed_y, at, flow_anchor,  # type: ignore[no-untyped-def]
+              r0, r, common, m_inv, known, v_busbar, z, v, s, y, v_hv, tolerance, most):
+    """Bring `v` [node] to the estimate, its content being the start where all of it is live.
+
+    `s` [node], `y` [measurement] and `v_hv` [feed] take the results. Returns whether the state came to rest at
+    finite voltages, and the sum of squared weighted residuals.
+    """
+    nf, na, n = free.shape[0], anchor.shape[0], known.shape[0]
+    s_node = np.zeros(n, dtype=np.complex128)
+    for i in range(n):
+        s_node[rep[i]] += known[i]
+    s0, s_anchor, v_f = s_node[free], s_node[anchor], v[free]
+    warm = True
+    for i in range(nf):
+        warm = warm and v_f[i] != 0.0
+    if not warm:
+        for i in range(nf):
+            v_f[i] = 0.0
+            for a in range(na):
+                v_f[i] += w[i, a] * v_busbar[a]
+    dx, Hd = np.zeros(r0.shape[0]), np.zeros(z.shape[0])
+    rested = gauss_newton(
+        lu, w, share, y_aa, y_af, feed_anchor, feed_part, feed_y, at, flow_anchor, r0, r, common, m_inv, s0, s_anchor,
+        v_busbar, z, v_f, dx, y, Hd, v_hv, tolerance, most,
+    )
+    s[:] = known
+    at_rep = np.zeros(n, dtype=np.complex128)
+    for a in range(na):
+        s[anchor[a]] += complex(dx[2 * nf + na + a], dx[2 * nf + 2 * na + a])
+        at_rep[anchor[a]] = v_busbar[a] + dx[2 * nf + a]
+    for i in range(nf):
+        s[free[i]] += complex(dx[i], dx[nf + i])
+        at_rep[free[i]] = v_f[i]
+    for i in range(n):
+        v[i] = at_rep[rep[i]] if live[i] else 0.0
+        rested = rested and np.isfinite(v[i].real) and np.isfinite(v[i].imag)
+    # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx; y is 0 where a measurement is left out.
+    objective = 0.0
+    for i in range(z.shape[0]):
+        objective += y[i] * (y[i] * r[i] + Hd[i])
+    return rested, objective
+
+
+@njit(**_JIT)
+def ages(node_ms, v, now_ms, edges_ms, used, out):  # type: ignore[no-untyped-def]
+    """Write into `out` [node] what a gain depends on: the class of age of what was told of each node.
+
+    It counts the `edges_ms` that the age is beyond; 16 is added where the voltage may be used, which it may while
+    that is below `used`; it is -1 for what was never heard of.
+    """
+    for i in range(v.shape[0]):
+        if node_ms[i] < 0:
+            out[i] = -1
+            continue
+        age = 0
+        while age < edges_ms.shape[0] and now_ms - node_ms[i] > edges_ms[age]:
+            age += 1
+        out[i] = age + 16 if age < used and v[i] > 0.5 else age
+
+
+@njit(**_JIT)
+def raised(lu, w, z_feed, free, anchor, v, q, out):  # type: ignore[no-untyped-def]
+    """Write into `out` [free] by how much reactive power `q` [node] raises the voltages, busbars moving [pu]."""
+    nf, na = free.shape[0], anchor.shape[0]
+    current, moved = np.empty(nf, dtype=np.complex128), np.empty(nf, dtype=np.complex128)
+    for i in range(nf):
+        current[i] = np.conj(1j * q[free[i]] / v[free[i]])
+    solve(lu, current, moved)
+    for a in range(na):
+        lift = np.conj(1j * q[anchor[a]] / v[anchor[a]])
+        for i in range(nf):
+            lift += w[i, a] * current[i]
+        lift *= z_feed[a]
+        for i in range(nf):
+            moved[i] += w[i, a] * lift
+    for i in range(nf):
+        at = v[free[i]]
+        out[i] = (np.conj(at / np.abs(at)) * moved[i]).real
+
+
+@njit(**_JIT)
+def room(lu, w, z_feed, free, anchor, v, node, given, lower, upper, v_low, v_high):  # type: ignore[no-untyped-def]
+    """Return the shares of `lower` and `upper` that the voltages leave room for, reactive powers [device] [pu].
+
+    Both are seen from what the voltages would be without what is `given` already [device] [pu].
+    """
+    nf = free.shape[0]
+    idle, change, q = np.empty(nf), np.empty(nf), np.zeros(v.shape[0])
+    for i in range(node.shape[0]):
+        q[node[i]] += given[i]
+    raised(lu, w, z_feed, free, anchor, v, q, idle)
+    for i in range(nf):
+        idle[i] = np.abs(v[free[i]]) - idle[i]
+    share = np.ones(2)
+    for k in range(2):
+        bound, sign = (lower, -1.0) if k == 0 else (upper, 1.0)
+        q[:] = 0.0
+        for i in range(node.shape[0]):
+            q[node[i]] += bound[i]
+        raised(lu, w, z_feed, free, anchor, v, q, change)
+        for i in range(nf):
+            if sign * change[i] > 1e-9:
+                headroom = v_high - idle[i] if k else idle[i] - v_low
+                share[k] = min(share[k], max(headroom, 0.0) / (sign * change[i]))
+    return share
+
+
+@njit(**_JIT)
+def loading(row, f, t, y, limit, v, out):  # type: ignore[no-untyped-def]
+    """Write into `out` [branch] the loading of branches `row` [%], the larger of both ends."""
+    for k in range(row.shape[0]):
+        v_f, v_t = v[f[k]], v[t[k]]
+        i_f, i_t = np.abs(y[0, k] * v_f + y[1, k] * v_t), np.abs(y[2, k] * v_f + y[3, k] * v_t)
+        out[row[k]] = 100.0 * max(i_f, i_t) / limit[row[k]]
+
+
+@njit(**_JIT)
+def between(v, at, low, high):  # type: ignore[no-untyped-def]
+    """Tell whether all magnitudes of `v` at nodes `at` are between two bounds."""
+    for i in range(at.shape[0]):
+        size = np.abs(v[at[i]])
+        if size > high or size < low:
+            return False
+    return True

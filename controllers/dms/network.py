@@ -171,6 +171,8 @@ class Topology:
     radial : bool
     free : int array [free]
         Live nodes that are no anchor, each electrical node once.
+    anchor : int array [anchor]
+        The nodes that stand for the anchors.
     at : int array [node]
         Position in `free` of the node that stands for this one; -1 at anchors and in the dark.
     share : float array [free, anchor]
@@ -187,6 +189,7 @@ class Topology:
         self.radial, self.order = supply.radial, supply.order
         self.parent, self.parent_branch = supply.parent, supply.parent_branch
         self.plain = bool((self.rep == np.arange(n)).all())
+        self.anchor: Ints = self.rep[net.anchor]
         is_anchor = np.zeros(n, dtype=bool)
         is_anchor[net.anchor] = True
         self.free: Ints = np.flatnonzero(self.live & ~is_anchor & (self.rep == np.arange(n)))
@@ -199,7 +202,7 @@ class Topology:
         grid, n = self.net.grid, self.net.grid.n_nodes
         rows = np.flatnonzero(self.joined)
         f, t = self.rep[grid.branch_from[rows]], self.rep[grid.branch_to[rows]]
-        y = self.net.y[:, rows]
+        y: Complexes = np.ascontiguousarray(self.net.y[:, rows])
         # A line open at one end only still charges: known for the state the net was compiled in.
         stubs = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_from])
         stubs_t = np.flatnonzero(~self.closed & ~self.net.normal & self.live[grid.branch_to])
@@ -212,7 +215,7 @@ class Topology:
         value = np.concatenate((y[0], y[1], y[2], y[3], grid.y_ff[stubs], grid.y_tt[stubs_t],
                                 grid.shunt_y[node]))
         Y = csc_matrix((value, (i, j)), shape=(n, n))
-        free, anchor = self.free, self.rep[self.net.anchor]
+        free, anchor = self.free, self.anchor
         self.y_aa: Complexes = Y[anchor][:, anchor].toarray()
         self.y_af: Complexes = Y[anchor][:, free].toarray()
         self.lu = factors(Y[free][:, free].tocsc())
@@ -276,7 +279,7 @@ class Topology:
     def spread(self, v_free: Complexes, v_anchor: Complexes) -> Complexes:
         """Return voltages [node] from those of the free nodes and anchors; 0 in the dark."""
         v = np.zeros(self.net.grid.n_nodes, dtype=complex)
-        v[self.rep[self.net.anchor]] = v_anchor
+        v[self.anchor] = v_anchor
         v[self.free] = v_free
         return v if self.plain else v[self.rep] * self.live
 
@@ -288,7 +291,7 @@ class Topology:
 
     def drawn(self, v: Complexes) -> Complexes:
         """Return the complex current each anchor feeds into the network [anchor] [pu]."""
-        out: Complexes = self.y_aa @ v[self.rep[self.net.anchor]] + self.y_af @ v[self.free]
+        out: Complexes = self.y_aa @ v[self.anchor] + self.y_af @ v[self.free]
         return out
 
     def currents(self, v: Complexes) -> tuple[Ints, Complexes, Complexes]:
@@ -298,15 +301,14 @@ class Topology:
 
     def loading(self, v: Complexes) -> Floats:
         """Return the loading of every branch [%], the larger of both ends; 0 where nothing flows."""
-        rows, i_f, i_t = self.currents(v)
         out = np.zeros(len(self.closed))
-        out[rows] = 100.0 * np.maximum(np.abs(i_f), np.abs(i_t)) / self.net.limit[rows]
+        kernels.loading(*self._ends, self.net.limit, v, out)
         return out
 
     def losses(self, v: Complexes, s: Complexes) -> float:
         """Return the active losses of the live part [pu]."""
         i_a = self.drawn(v)
-        into = float((v[self.rep[self.net.anchor]] * np.conj(i_a)).real.sum())
+        into = float((v[self.anchor] * np.conj(i_a)).real.sum())
         return into + float(self.gathered(s)[self.free].real.sum())
 
     def lift(self, v: Complexes, ds: Complexes) -> Complexes:
@@ -314,11 +316,6 @@ class Topology:
         anchor = self.net.anchor
         current = np.conj(ds[self.free] / v[self.free])
         out: Complexes = self.net.z_feed * (self.w.T @ current + np.conj(ds[anchor] / v[anchor]))
-        return out
-
-    def response(self, v: Complexes, ds: Complexes) -> Complexes:
-        """Return the change of the free nodes' voltage that injections `ds` [node] bring, busbars moving [pu]."""
-        out: Complexes = self._solved(np.conj(ds[self.free] / v[self.free])) + self.w @ self.lift(v, ds)
         return out
 
     def moves(self, v: Complexes, nodes: Ints, with_feed: bool = False) -> Complexes:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
 
 import highspy
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 
 Floats = NDArray[np.float64]
 
@@ -18,7 +16,7 @@ _SOLVED = (highspy.HighsModelStatus.kOptimal,)
 
 def solve(
     cost: Floats,
-    rows: Any,
+    rows: Floats,
     row_lower: Floats,
     row_upper: Floats,
     lower: Floats,
@@ -29,23 +27,24 @@ def solve(
     Parameters
     ----------
     cost, lower, upper : array [variable]
-    rows : array or sparse matrix [row, variable]
+    rows : array [row, variable]
     row_lower, row_upper : array [row]
 
     Returns
     -------
     array [variable], or None where HiGHS finds no optimum.
     """
-    table = csr_matrix(rows)
+    table = np.asarray(rows, dtype=np.float64)
+    row, column = np.nonzero(table)
     lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = len(cost), table.shape[0]
+    lp.num_col_, lp.num_row_ = len(cost), len(table)
     lp.col_cost_ = np.asarray(cost, dtype=np.float64)
     lp.col_lower_, lp.col_upper_ = _bounded(lower), _bounded(upper)
     lp.row_lower_, lp.row_upper_ = _bounded(row_lower), _bounded(row_upper)
     lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = table.indptr.astype(np.int32)
-    lp.a_matrix_.index_ = table.indices.astype(np.int32)
-    lp.a_matrix_.value_ = table.data.astype(np.float64)
+    lp.a_matrix_.start_ = np.searchsorted(row, np.arange(len(table) + 1)).astype(np.int32)
+    lp.a_matrix_.index_ = column.astype(np.int32)
+    lp.a_matrix_.value_ = table[row, column]
     highs = _solver()
     highs.clear()
     _settle(highs)

@@ -22,6 +22,8 @@ from sims.core.errors import GridError
 
 MAX_STEPS = 10
 TOLERANCE_PU = 2e-7
+IGNORED_PU2 = 100.0
+"""Variance of a voltage that is measured but too old to be used [pu^2]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +72,11 @@ class Gain:
         What one standard deviation of a common cause (the sun, the hour of the day) does to the state
         (P and Q of the free nodes, busbar voltages, P and Q at busbars) [pu]: errors of remembered
         injections are not independent.
+
+    Attributes
+    ----------
+    counting : int
+        Measurements that are not too old to be used.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class Gain:
     def _hold(self, m_inv: Floats) -> None:
         self.m_inv = m_inv
         self._pull_z: Floats = np.sqrt(np.maximum(np.diag(m_inv), 1e-30))
+        self.counting = int((self.r < IGNORED_PU2).sum())
 
     def altered(self, rows: Ints, r0: Floats, common: Floats, voltages: Ints, var_v: Floats) -> Gain:
         """Return the gain for other accuracies of a few quantities, by a low-rank change of the inverse.
@@ -224,26 +232,15 @@ def estimate(
     residuals : bool
         Also return normalised residuals.
     """
-    nf, na = len(topology.free), len(v_busbar)
     out = np.zeros(0, dtype=np.int64) if left_out is None else left_out
-    anchor = topology.rep[topology.net.anchor]
-    s_known = topology.gathered(known)
-    s0, s_anchor = s_known[topology.free], s_known[anchor]
     z = np.concatenate((v_metered, drawn.real, drawn.imag))
-    usable = start is not None and bool((start[topology.free] != 0).all())
-    v_f: Complexes = start[topology.free] if usable and start is not None else topology.w @ v_busbar.astype(complex)
-    dx, y, Hd = np.zeros(len(gain.r0)), np.zeros(len(z)), np.zeros(len(z))
+    v: Complexes = np.zeros(len(known), dtype=complex) if start is None else start.copy()
+    s, y = np.empty(len(known), dtype=complex), np.empty(len(z))
     v_hv = np.zeros(len(feed.anchor), dtype=complex)
-    converged = kernels.gauss_newton(
-        topology.lu, topology.w, topology.share, topology.y_aa, topology.y_af, feed.anchor, feed.part, feed.y,
-        gain.at, gain.flow_anchor, gain.r0, gain.r, gain.common, gain.without(out), s0, s_anchor, v_busbar, z,
-        v_f, dx, y, Hd, v_hv, TOLERANCE_PU, MAX_STEPS,
+    converged, objective = kernels.estimated(
+        topology.lu, topology.w, topology.share, topology.y_aa, topology.y_af, topology.free, topology.anchor,
+        topology.rep, topology.live, feed.anchor, feed.part, feed.y, gain.at, gain.flow_anchor, gain.r0, gain.r,
+        gain.common, gain.without(out), known, v_busbar, z, v, s, y, v_hv, TOLERANCE_PU, MAX_STEPS,
     )
-    s = known.copy()
-    s[topology.free] += dx[:nf] + 1j * dx[nf : 2 * nf]
-    s[anchor] += dx[2 * nf + na : 2 * nf + 2 * na] + 1j * dx[2 * nf + 2 * na :]
-    v = topology.spread(v_f, (v_busbar + dx[2 * nf : 2 * nf + na]).astype(complex))
-    # At the optimum y = R^-1 (z - h), and dx' R0^-1 dx = y' H dx; y is 0 where a measurement is left out.
-    objective = float(y @ (y * gain.r + Hd))
     rz = np.abs(y) / gain.pull_z if residuals else np.zeros(0)
-    return Solution(v, s, v_hv, objective, rz, bool(converged) and bool(np.isfinite(v).all()))
+    return Solution(v, s, v_hv, objective, rz, converged)

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
+QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz", "inertia_mw_s_per_hz")
 FULL_HZ = 0.2
 """Deviation at which a device's droop has moved all of its rating; the most it can be ordered is its rating over it."""
 CHANGE, CHANGE_MW = 0.02, 0.005
@@ -109,17 +109,32 @@ class SetPoints:
         n = len(register)
         self._told = {q: np.full(n, np.nan) for q in QUANTITIES}
         self._sent_ms = {q: np.full(n, -1, dtype=np.int64) for q in QUANTITIES}
+        # Of most devices nothing is ever wanted: the others are looked at alone.
+        self._wanted = {q: np.zeros(n, dtype=bool) for q in QUANTITIES}
+        self._rows: dict[str, Ints] = dict.fromkeys(QUANTITIES, np.zeros(0, dtype=np.int64))
 
     def wish(self, duty: str, quantity: str, rows: Ints, values: Floats) -> None:
         """Note what `duty` wants of devices `rows`; nan takes its wish back."""
         store = self._wishes[quantity].setdefault(duty, np.full(len(self.register), np.nan))
         store[rows] = values
         self._totals.pop(quantity, None)
+        wanted, some = self._wanted[quantity], rows[~np.isnan(values)]
+        if not wanted[some].all():
+            wanted[some] = True
+            self._rows[quantity] = np.flatnonzero(wanted)
 
     def wished(self, duty: str, quantity: str) -> Floats:
         """Return what `duty` wants of every device, nan where nothing."""
         store = self._wishes[quantity].get(duty)
         return np.full(len(self.register), np.nan) if store is None else store
+
+    def steers(self, duty: str, quantity: str) -> Bools:
+        """Return of which feeders `duty` wants something of a device [feeder]."""
+        store, rows = self._wishes[quantity].get(duty), self._rows[quantity]
+        out = np.zeros(len(self.register.feeders), dtype=bool)
+        if store is not None:
+            out[self.register.feeder[rows[~np.isnan(store[rows])]]] = True
+        return out
 
     def asked(self, duty: str, quantity: str, rows: Ints) -> tuple[Floats, Floats]:
         """Return what `duty` wants of devices `rows`, and the outcome of all wishes; 0 where nothing."""
@@ -139,23 +154,32 @@ class SetPoints:
         return found
 
     def _summed(self, quantity: str) -> Floats:
-        wishes = list(self._wishes[quantity].values())
-        if not wishes:
-            return np.full(len(self.register), np.nan)
-        table = np.array(wishes)
+        out, rows = np.full(len(self.register), np.nan), self._rows[quantity]
+        if not len(rows):
+            return out
+        table = np.array([wish[rows] for wish in self._wishes[quantity].values()])
         idle = np.isnan(table)
         nobody = idle.all(axis=0)
         if quantity == "p_max_mw":
             table[idle] = np.inf
-            return np.where(nobody, np.nan, np.maximum(table.min(axis=0), 0.0))
-        table[idle] = 0.0
-        rated = self._rated(quantity)
-        return np.where(nobody, np.nan, np.clip(table.sum(axis=0), -rated, rated))
+            out[rows] = np.where(nobody, np.nan, np.maximum(table.min(axis=0), 0.0))
+        else:
+            table[idle] = 0.0
+            rated = self._rated(quantity)[rows]
+            out[rows] = np.where(nobody, np.nan, np.clip(table.sum(axis=0), -rated, rated))
+        return out
 
     def in_force(self, quantity: str, now_ms: int) -> Floats:
         """Return what was told and has not expired [device], nan where the local law holds."""
-        alive = (self._sent_ms[quantity] >= 0) & (now_ms < self._sent_ms[quantity] + self.ttl_ms[quantity])
-        return np.where(alive, self._told[quantity], np.nan)
+        out, rows = np.full(len(self.register), np.nan), self._rows[quantity]
+        out[rows] = self._alive(quantity, rows, now_ms)
+        return out
+
+    def _alive(self, quantity: str, rows: Ints, now_ms: int) -> Floats:
+        """Return what devices `rows` were told and has not expired, nan where there is nothing."""
+        sent_ms = self._sent_ms[quantity][rows]
+        alive = (sent_ms >= 0) & (now_ms < sent_ms + self.ttl_ms[quantity])
+        return np.where(alive, self._told[quantity][rows], np.nan)
 
     def orders(self, duty: str, quantity: str, now_ms: int, again_ms: int) -> list[Message]:
         """Return the messages that bring the devices of `duty` to the outcome of all wishes.
@@ -164,14 +188,13 @@ class SetPoints:
         what nobody wants any more is told; the last is taken back by an infinite value, so that the device's
         own law holds again at once.
         """
-        register, want = self.register, self.total(quantity)
-        mine = self._wishes[quantity].get(duty)
-        if mine is None:
+        store, rows = self._wishes[quantity].get(duty), self._rows[quantity]
+        if store is None or not len(rows):
             return []
-        told = self.in_force(quantity, now_ms)
-        rated, ttl_ms = self._rated(quantity), self.ttl_ms[quantity]
+        want, mine, told = self.total(quantity)[rows], store[rows], self._alive(quantity, rows, now_ms)
+        rated, ttl_ms = self._rated(quantity)[rows], self.ttl_ms[quantity]
         known = np.isfinite(told)
-        left_ms = self._sent_ms[quantity] + ttl_ms - now_ms
+        left_ms = self._sent_ms[quantity][rows] + ttl_ms - now_ms
         ending = known & (left_ms <= again_ms)
         if ending.any():  # renewing together what would end soon keeps the other minutes quiet
             ending = known & (left_ms <= max(again_ms, ttl_ms * 2 // 3))
@@ -184,24 +207,26 @@ class SetPoints:
         send = np.isfinite(want) & (changed | ending) & (np.isfinite(mine) | changed)
         release = np.isnan(want) & known
         value = np.where(release, np.inf, want)
-        return self._messages(duty, quantity, (send | release) & register.reachable, value, now_ms)
+        which = (send | release) & self.register.reachable[rows]
+        return self._messages(duty, quantity, rows[which], value[which], now_ms)
 
     def _rated(self, quantity: str) -> Floats:
         """Return the most that each device can be ordered, either way."""
         if quantity == "q_set_mvar":
             return self.register.s_rated_mva
+        # Against a slope of 1 Hz/s a device gives all of its rating.
         return self.register.p_rated_mw / FULL_HZ if quantity == "droop_mw_per_hz" else self.register.p_rated_mw
 
-    def _messages(self, duty: str, quantity: str, which: Bools, value: Floats, now_ms: int) -> list[Message]:
-        rows = np.flatnonzero(which)
+    def _messages(self, duty: str, quantity: str, rows: Ints, value: Floats, now_ms: int) -> list[Message]:
         if not len(rows):
             return []
-        self._told[quantity][rows] = np.where(np.isfinite(value[rows]), value[rows], np.nan)
+        self._told[quantity][rows] = np.where(np.isfinite(value), value, np.nan)
         self._sent_ms[quantity][rows] = now_ms
-        rows = rows[np.argsort(self.register.gateway[rows], kind="stable")]
+        order = np.argsort(self.register.gateway[rows], kind="stable")
+        rows, value = rows[order], value[order]
         gateway = self.register.gateway[rows]
         starts = [0, *(np.flatnonzero(np.diff(gateway)) + 1).tolist(), len(rows)]
-        device, value = _fixed(self.register.index[rows]), _fixed(value[rows])
+        device, value = _fixed(self.register.index[rows]), _fixed(value)
         site, addresses, ttl_s = self._site, self.register.addresses, self.ttl_ms[quantity] / 1000.0
         return [
             command(site, addresses[to], duty, ttl_s, **{"device": device[a:b], quantity: value[a:b]})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from sims.core.errors import GridError
 
@@ -146,7 +146,7 @@ def wls(
     left = 1.0 - (hat**2).sum(axis=1)
     normalised = np.where(left > 1e-8, np.abs(r) / np.sqrt(np.maximum(left, 1e-8)), 0.0)
     freedom = len(r) - Hw.shape[1]
-    threshold = float(chi2.ppf(0.95, freedom)) if freedom > 0 else 0.0
+    threshold = float(2 * gammaincinv(freedom / 2, 0.95)) if freedom > 0 else 0.0
     return Estimate(v, float(r @ r), threshold, normalised, unobservable, step)
 
 

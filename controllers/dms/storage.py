@@ -1,4 +1,4 @@
-"""Storage monitoring: what is left in the batteries, reckoned from what they were told to do."""
+"""Storage monitoring: what is left in the batteries, as they tell it, and reckoned on from their orders."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MS_PER_H = 3_600_000.0
 class StorageLedger:
     """The believed energy of every storage device of a site.
 
-    Nobody meters the state of charge for the operator, so the ledger integrates the orders in force; a
-    battery under its own law in between is assumed to come back to where it was.
+    Batteries tell what they hold every quarter-hour. In between, and where their telegrams are lost, the ledger
+    integrates the orders in force; one under its own law is taken to stand still.
 
     Parameters
     ----------
@@ -41,11 +41,16 @@ class StorageLedger:
     def advance(self, now_ms: int, p_mw: Floats) -> None:
         """Book the time since the last call at powers `p_mw` [device], discharge positive, nan for none."""
         if self._at_ms >= 0 and now_ms > self._at_ms:
-            p = np.where(np.isnan(p_mw), 0.0, p_mw)
+            rows = np.flatnonzero(~np.isnan(p_mw))
+            p = p_mw[rows]
             drain = np.where(p > 0, p / self._eta, p * self._eta)
-            energy = self.energy_mwh - drain * (now_ms - self._at_ms) / MS_PER_H
-            self.energy_mwh = np.clip(energy, 0.0, self._register.energy_mwh)
+            energy = self.energy_mwh[rows] - drain * (now_ms - self._at_ms) / MS_PER_H
+            self.energy_mwh[rows] = np.clip(energy, 0.0, self._register.energy_mwh[rows])
         self._at_ms = max(self._at_ms, now_ms)
+
+    def metered(self, rows: Ints, energy_mwh: Floats) -> None:
+        """Enter what batteries `rows` tell that they hold; it is reckoned on from there."""
+        self.energy_mwh[rows] = np.clip(energy_mwh, 0.0, self._register.energy_mwh[rows])
 
     def range_mw(self, rows: Ints, for_h: float) -> tuple[Floats, Floats]:
         """Return the power that devices `rows` can hold for `for_h` hours: (charging <= 0, discharging >= 0)."""

@@ -85,7 +85,7 @@ class StorageMonitor:
     ----------
     fleet : Fleet
     schedule_mw : array [battery, slot]
-        Discharge positive.
+        Discharge positive; nan where a battery has none to keep to.
     price : array [slot]
         Price of energy in each slot [per MWh].
     slot_ms : int
@@ -93,26 +93,37 @@ class StorageMonitor:
         Deviation that raises an alarm, as a share of the rated power.
     patience_ms : int
         How long it may deviate, and how old its telemetry may be, before the alarm.
+    daily : bool
+        The slots are those of a day, over and over.
     """
 
     def __init__(
         self, fleet: Fleet, schedule_mw: Floats, price: Floats, slot_ms: int = 900_000, tolerance: float = 0.05,
-        patience_ms: int = 120_000,
+        patience_ms: int = 120_000, daily: bool = False,
     ) -> None:
         if schedule_mw.shape != (len(fleet.name), len(price)):
             raise GridError(f"storage schedules have shape {schedule_mw.shape}, "
                             f"needs [battery, slot] = ({len(fleet.name)}, {len(price)})")
         self.fleet, self._schedule, self._price = fleet, schedule_mw, price
-        self._slot_ms, self._tolerance, self._patience_ms = slot_ms, tolerance, patience_ms
+        self._slot_ms, self._tolerance, self._patience_ms, self._daily = slot_ms, tolerance, patience_ms, daily
+        self._ordered = np.full(len(fleet.name), np.nan)
         n = len(fleet.name)
         self._heard_ms = np.full(n, -1, dtype=np.int64)
         self._off_since_ms = np.full(n, -1, dtype=np.int64)
         self._p_mw, self._soc = np.full(n, np.nan), np.full(n, np.nan)
 
+    def order(self, p_mw: Floats) -> None:
+        """Note what is ordered of each battery in place of its schedule, nan where nothing is."""
+        self._ordered = p_mw
+
+    def scheduled(self, now_ms: int) -> Floats:
+        """Return what each battery is to do now: what is ordered, else its schedule."""
+        return np.where(np.isnan(self._ordered), self._schedule[:, self._slot(now_ms)], self._ordered)
+
     def take(self, now_ms: int, rows: Ints, p_mw: Floats, soc: Floats) -> None:
         """Take telemetry of some batteries: power, discharge positive, and state of charge."""
         self._p_mw[rows], self._soc[rows], self._heard_ms[rows] = p_mw, soc, now_ms
-        wanted = self._schedule[:, self._slot(now_ms)]
+        wanted = self.scheduled(now_ms)
         with np.errstate(invalid="ignore"):
             off = np.abs(self._p_mw - wanted) > self._tolerance * self.fleet.p_max_mw + self.fleet.fcr_mw
         since = np.where(off, np.where(self._off_since_ms >= 0, self._off_since_ms, now_ms), -1)
@@ -121,14 +132,15 @@ class StorageMonitor:
     def report(self, now_ms: int, for_h: float = 0.25) -> Report:
         """Return the state of the fleet, and what it can do for the next `for_h` hours."""
         fleet, slot = self.fleet, self._slot(now_ms)
-        wanted = self._schedule[:, slot]
+        wanted = self.scheduled(now_ms)
         energy = self._soc * fleet.energy_mwh
         room = np.maximum(fleet.p_max_mw - fleet.fcr_mw, 0.0)
         eta = fleet.efficiency
         out_mw = np.maximum(energy - fleet.soc_min * fleet.energy_mwh, 0.0) * eta / for_h
         in_mw = np.maximum(fleet.soc_max * fleet.energy_mwh - energy, 0.0) / eta / for_h
-        discharge = np.maximum(np.minimum(room, out_mw) - wanted, 0.0)
-        charge = np.maximum(np.minimum(room, in_mw) + wanted, 0.0)
+        planned = np.nan_to_num(wanted)
+        discharge = np.maximum(np.minimum(room, out_mw) - planned, 0.0)
+        charge = np.maximum(np.minimum(room, in_mw) + planned, 0.0)
         silent = (self._heard_ms < 0) | (now_ms - self._heard_ms > self._patience_ms)
         late = (self._off_since_ms >= 0) & (now_ms - self._off_since_ms >= self._patience_ms)
         left_h = (self._slot_ms - now_ms % self._slot_ms) / MS_PER_H
@@ -162,6 +174,7 @@ class StorageMonitor:
 
     def _slot(self, now_ms: int) -> int:
         slot = now_ms // self._slot_ms
+        slot = slot % self._schedule.shape[1] if self._daily else slot
         if not 0 <= slot < self._schedule.shape[1]:
             raise GridError(f"storage schedules cover {self._schedule.shape[1]} slots; {now_ms / MS_PER_H:.2f} h "
                             "lies outside")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba as nb
 import numpy as np
 
 from controllers.local.memoryless import Memoryless
@@ -28,9 +31,18 @@ class CosPhi(Memoryless):
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return active power as it was and the reactive power drawn for it (negative) [MW, Mvar]."""
-        p = np.maximum(terminal.p_mw, 0.0)
-        share = np.divide(p, terminal.p_rated_mw, out=np.zeros_like(p), where=terminal.p_rated_mw > 0)
-        end = self.end if self.end is not None else np.where(terminal.s_rated_mva <= self.small_mva, 0.95, 0.90)
-        along = np.clip((share - self.start_share) / (1.0 - self.start_share), 0.0, 1.0)
-        cos_phi = 1.0 - (1.0 - end) * along
-        return terminal.p_mw, -p * np.sqrt(1.0 / cos_phi**2 - 1.0)
+        p, rated = terminal.p_mw, terminal.p_rated_mw
+        end = np.where(terminal.s_rated_mva <= self.small_mva, 0.95, 0.90) if self.end is None else self.end
+        q = np.empty(len(p))
+        drawn(p, rated, np.broadcast_to(end, p.shape), self.start_share, q)
+        return p, q
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def drawn(p: Any, rated: Any, end: Any, start: float, q: Any) -> None:
+    """Set the reactive power drawn at feed-in `p`; the power factor falls from 1 at share `start` to `end` at 1."""
+    for k in range(len(p)):
+        share = max(p[k], 0.0) / rated[k] if rated[k] > 0.0 else 0.0
+        along = min(max((share - start) / (1.0 - start), 0.0), 1.0)
+        cos_phi = 1.0 - (1.0 - end[k]) * along
+        q[k] = -max(p[k], 0.0) * np.sqrt(1.0 / (cos_phi * cos_phi) - 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from controllers.contract import Site, command
 from controllers.dms.flisr import Case, locate, plan
 from controllers.dms.network import Bools, Complexes, Ints, Network
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
 DUTY = "restore_supply"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numba as nb
 import numpy as np
 
 from controllers.local.pf import limited_swing
@@ -60,21 +61,22 @@ class Containment:
 
     def promise(self, p_rated_mw: Array, droop_mw_per_hz: Array) -> Array:
         """Return the reserve on offer, or ordered where a droop is not nan [MW], before headroom; it must be kept."""
-        s = self.settings
-        ordered = droop_mw_per_hz * (s.full_hz - s.deadband_hz)
-        return np.where(np.isnan(ordered), s.reserve_share * p_rated_mw, np.minimum(ordered, p_rated_mw))
+        s, out = self.settings, np.empty(len(p_rated_mw))
+        offered(p_rated_mw, droop_mw_per_hz, s.reserve_share, s.full_hz - s.deadband_hz, out)
+        return out
 
     def reserve(self, terminal: Terminal) -> Array:
         """Return the reserve on offer or ordered [MW], before headroom."""
         return self.promise(terminal.p_rated_mw, terminal.droop_mw_per_hz)
 
-    def _aim(self, terminal: Terminal) -> Array:
+    def _aim(self, share: Array, reserve_mw: Array, terminal: Terminal) -> Array:
         """Return the change of power that frequency asks for, within headroom [MW]."""
-        s, df = self.settings, terminal.f_hz - self.settings.f0_hz
-        aim = self.reserve(terminal) * self._curve(terminal.f_hz)
-        if self._per_hz and (np.abs(df) > s.full_hz).any():
-            aim = aim - terminal.p_rated_mw * self._per_hz * np.sign(df) * np.maximum(np.abs(df) - s.full_hz, 0.0)
-        return np.clip(aim, -terminal.p_dn_mw, terminal.p_up_mw)
+        s, out = self.settings, np.empty(len(share))
+        asked(
+            share, reserve_mw, terminal.f_hz, terminal.p_rated_mw, terminal.p_up_mw, terminal.p_dn_mw, s.f0_hz,
+            s.full_hz, self._per_hz, out,
+        )
+        return out
 
     def curve(self, dt_s: float) -> Curve | None:
         """Return the droop in shares of the reserve."""
@@ -82,19 +84,20 @@ class Containment:
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return power `dt_s` later, with lag and limit of speed [MW]."""
-        aim, s = self._aim(terminal), self.settings
+        s, reserve = self.settings, self.reserve(terminal)
+        aim = self._aim(self._curve(terminal.f_hz), reserve, terminal)
         goes = self._shift + (aim - self._shift) * -np.expm1(-dt_s / s.lag_s) if s.lag_s > 0 else aim
         if s.full_s > 0:
-            reach = self.reserve(terminal) * (dt_s / s.full_s)
+            reach = reserve * (dt_s / s.full_s)
             goes = np.clip(goes, self._shift - reach, self._shift + reach)
         self._shift = goes
         return terminal.p_mw + self._shift, terminal.q_mvar
 
     def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return base and amplitude within headroom [MW]; what lies beyond the reserve is in the base."""
-        share = self._curve(terminal.f_hz)
-        swing = limited_swing(share, self.reserve(terminal), terminal)
-        self._shift = self._aim(terminal)
+        share, reserve = self._curve(terminal.f_hz), self.reserve(terminal)
+        swing = limited_swing(share, reserve, terminal)
+        self._shift = self._aim(share, reserve, terminal)
         return terminal.p_mw + (self._shift - swing * share), swing
 
     def get_state(self) -> dict[str, Any]:
@@ -104,6 +107,26 @@ class Containment:
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self._shift = np.array(state["shift"])
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def offered(rated: Any, droop: Any, reserve_share: float, span_hz: float, out: Any) -> None:
+    """Set the reserve of each device: a share of its rating, or what an ordered droop comes to over `span_hz`."""
+    for k in range(len(rated)):
+        ordered = droop[k] * span_hz
+        out[k] = reserve_share * rated[k] if np.isnan(ordered) else min(ordered, rated[k])
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def asked(
+    share: Any, reserve: Any, f: Any, rated: Any, up: Any, down: Any, f0: float, full: float, per_hz: float, out: Any
+) -> None:
+    """Set the change that frequency asks for within headroom: the reserve, and `per_hz` of the rating beyond `full`."""
+    for k in range(len(share)):
+        aim, df = reserve[k] * share[k], f[k] - f0
+        if per_hz > 0.0 and abs(df) > full:
+            aim -= rated[k] * per_hz * np.sign(df) * (abs(df) - full)
+        out[k] = min(max(aim, -down[k]), up[k])
 
 
 def participating_share(p_up_mw: Array, p_dn_mw: Array, p_plugged_mw: Array) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numba as nb
 import numpy as np
 
 from controllers.local.memoryless import Memoryless
@@ -26,7 +27,8 @@ class SyntheticInertia(Memoryless):
 
     Notes
     -----
-    The response stays within the headroom of the terminal, which counts stored energy.
+    The response stays within the headroom of the terminal, which counts stored energy. A gain ordered from outside
+    takes the place of the own one.
     """
 
     duty, acts_on, quantity, name = "provide_inertia", "frequency", "p_mw", "inertia"
@@ -37,11 +39,14 @@ class SyntheticInertia(Memoryless):
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return power with the inertial response after `dt_s` [MW]."""
-        slope = terminal.rocof_hz_s
-        beyond = np.sign(slope) * np.maximum(np.abs(slope) - self.deadband_hz_s, 0.0)
-        self._slope += (beyond - self._slope) * -np.expm1(-dt_s / self.filter_s)
-        shift = np.clip(-self.k_in * self._slope, -terminal.p_dn_mw, terminal.p_up_mw)
-        return terminal.p_mw + shift, terminal.q_mvar
+        p, weight = terminal.p_mw, float(-np.expm1(-dt_s / self.filter_s))
+        out, ordered = np.empty(len(p)), terminal.inertia_mw_s_per_hz
+        k_in = np.where(np.isnan(ordered), self.k_in, ordered)
+        against(
+            terminal.rocof_hz_s, self.deadband_hz_s, weight, k_in, terminal.p_up_mw, terminal.p_dn_mw, self._slope,
+            p, out,
+        )
+        return out, terminal.q_mvar
 
     def equivalent_mws(self, f0_hz: float = 50.0) -> Array:
         """Return the kinetic energy each device stands for, K_in f0/2 [MWs]."""
@@ -54,6 +59,17 @@ class SyntheticInertia(Memoryless):
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self._slope = np.array(state["slope"])
+
+
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def against(
+    rocof: Any, deadband: float, weight: float, k_in: Any, up: Any, down: Any, slope: Any, p: Any, out: Any
+) -> None:
+    """Filter the slope beyond the dead band, in place, and set power with what stands against it."""
+    for k in range(len(p)):
+        beyond = np.sign(rocof[k]) * max(abs(rocof[k]) - deadband, 0.0)
+        slope[k] += (beyond - slope[k]) * weight
+        out[k] = p[k] + min(max(-k_in[k] * slope[k], -down[k]), up[k])
 
 
 def delay_margin_s(

@@ -57,7 +57,9 @@ def _maker(law: str, given: Mapping[str, Any], f0_hz: float, shift: float) -> Ma
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    if isinstance(value, list):
+        return tuple(_tuples(v) for v in value)
+    return float(value) if type(value) is int else value  # passes are compiled for numbers of one type
 
 
 def _moved(value: Any, shift: float, *, pairs: bool) -> Any:

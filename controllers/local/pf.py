@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from controllers.local import pf_kernel as kernel
 from controllers.local.terminal import Array, Terminal
 from sims.grid.curve import Curve
 
 _EDGE_HZ = 1e-6
 
 
-@dataclass(frozen=True)
-class PfSettings:
+class PfSettings(NamedTuple):
     """Numbers of a connection rule; frequencies [Hz], voltages [pu], times [s].
 
     `gradient_per_hz` is the change in shares of the frozen power, both ways; `release_s` how long frequency
@@ -88,70 +87,39 @@ class PowerFrequency:
 
     def respond(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return power after `dt_s` at the present frequency [MW]; reactive power as it was."""
-        p, f = terminal.p_mw, terminal.f_hz
-        if self._quiet(terminal):
+        p, f, s = terminal.p_mw, terminal.f_hz, self.settings
+        if self._quiet(f, terminal.v_pu):
             return p, terminal.q_mvar
-        self._advance(terminal, dt_s)
-        s = self.settings
-        aim = np.minimum(p, self._limit)
-        down = 1.0 - s.gradient_per_hz * (f - s.start_over_hz)
-        aim = np.where(self._over, np.minimum(aim, self._frozen * np.maximum(down, 0.0)), aim)
-        rise = self._frozen * s.gradient_per_hz * (s.start_under_hz - f)
-        aim = np.where(self._under, np.minimum(aim + rise, np.maximum(terminal.p_avail_mw, aim)), aim)
-        self._shift += (aim - p - self._shift) * -np.expm1(-dt_s / s.tau_s)
-        self._shift = np.where(self._off, -p, self._shift)
-        self._out = p + self._shift
-        self._moved = bool((np.abs(self._shift) > 1e-12).any())
+        self._advance(p, f, terminal, dt_s)
+        self._out = np.empty(len(p))
+        self._moved = kernel.follow(
+            s, float(-np.expm1(-dt_s / s.tau_s)), f, p, terminal.p_avail_mw, self._over, self._under, self._off,
+            self._frozen, self._limit, self._shift, self._out,
+        )
         return self._out, terminal.q_mvar
 
     def settle(self, terminal: Terminal, dt_s: float) -> tuple[Array, Array]:
         """Return base and amplitude so that the last known frequency is met exactly [MW]."""
         p, f = terminal.p_mw, terminal.f_hz
-        if self._quiet(terminal):
+        if self._quiet(f, terminal.v_pu):
             return p, np.maximum(p, 0.0)
-        self._advance(terminal, dt_s)
-        s = self.settings
-        base = np.minimum(p, self._limit)
-        base = np.where(self._over, np.minimum(base, self._frozen), base)
-        cut = s.gradient_per_hz * np.maximum(f - s.start_over_hz, 0.0)
-        aim = np.where(self._over, np.minimum(base, self._frozen * (1.0 - cut)), base)
-        swing = np.divide(base - aim, cut, out=base.copy(), where=cut > 0)
-        base, swing = np.where(self._off, 0.0, base), np.where(self._off, 0.0, np.maximum(swing, 0.0))
-        self._out = np.where(self._off, 0.0, aim)
-        self._shift = self._out - p
-        self._moved = bool((np.abs(self._shift) > 1e-12).any())
+        self._advance(p, f, terminal, dt_s)
+        self._out, base, swing = np.empty((3, len(p)))
+        self._moved = kernel.hold(
+            self.settings, f, p, self._over, self._off, self._frozen, self._limit, self._shift, self._out, base, swing
+        )
         return base, swing
 
-    def _quiet(self, terminal: Terminal) -> bool:
-        """Tell whether nothing moves and nothing is remembered: the common case, worth a short cut."""
-        s, f, v = self.settings, terminal.f_hz, terminal.v_pu
-        if self._moved or self._over.any() or self._under.any() or self._off.any() or len(f) == 0:
-            return len(f) == 0
-        calm = s.start_under_hz <= f.min() and f.max() <= s.start_over_hz
-        well = s.trip_v_pu[0] <= v.min() and v.max() <= s.trip_v_pu[1]  # nan compares false
-        return bool(calm and well and np.isinf(self._limit).all())
+    def _quiet(self, f_hz: Array, v_pu: Array) -> bool:
+        """Tell whether nothing moves and nothing is remembered."""
+        calm = kernel.quiet(self.settings, f_hz, v_pu, self._over, self._under, self._off, self._limit)
+        return bool(calm and not self._moved)
 
-    def _advance(self, terminal: Terminal, dt_s: float) -> None:
-        """Move the memory on: frozen power, trips, timers, and the ceiling that rises after either."""
-        s, f, v, rated = self.settings, terminal.f_hz, terminal.v_pu, terminal.p_rated_mw
-        over, under = f > s.start_over_hz, f < s.start_under_hz
-        begins = (over & ~self._over) | (under & ~self._under)
-        self._frozen = np.where(begins, np.minimum(terminal.p_mw, self._limit), self._frozen)
-        ended = self._over & ~over
-        self._limit = np.where(ended, np.minimum(self._limit, self._out), self._limit)
-        self._over, self._under = over, under
-        well = (v >= s.trip_v_pu[0]) & (v <= s.trip_v_pu[1])
-        trips = (f >= s.trip_high_hz) | (f <= s.trip_low_hz) | ~well
-        good = (f > s.back_low_hz) & (f <= s.back_high_hz) & (v >= s.back_v_pu[0]) & (v <= s.back_v_pu[1])
-        self._good_s = np.where(good & ~trips, self._good_s + dt_s, 0.0)
-        self._calm_s = np.where(over, 0.0, self._calm_s + dt_s)
-        back = self._off & (self._good_s >= s.wait_s) & ~trips
-        self._off = (self._off | trips) & ~back
-        self._limit = np.where(self._off | back, 0.0, self._limit)
-        waited = np.where(back, self._good_s - s.wait_s, self._calm_s - s.release_s)
-        rises = np.clip(waited, 0.0, dt_s) * s.return_share_per_s * rated
-        self._limit = np.where(self._off, 0.0, self._limit + rises)
-        self._limit = np.where((self._limit >= rated) & ~self._off, np.inf, self._limit)
+    def _advance(self, p_mw: Array, f_hz: Array, terminal: Terminal, dt_s: float) -> None:
+        kernel.advance(
+            self.settings, dt_s, f_hz, terminal.v_pu, p_mw, terminal.p_rated_mw, self._out, self._over, self._under,
+            self._off, self._frozen, self._good_s, self._calm_s, self._limit,
+        )
 
     def get_state(self) -> dict[str, Any]:
         """Return frozen powers, trips, timers and ceilings."""
@@ -215,7 +183,6 @@ class StorageFrequency:
 
 def limited_swing(share: Array, full_mw: Array, terminal: Terminal) -> Array:
     """Return the amplitude that gives `full_mw` x share as far as headroom allows at that share [MW]."""
-    room = np.where(share > 0, terminal.p_up_mw, terminal.p_dn_mw)
-    both = np.minimum(full_mw, np.minimum(terminal.p_up_mw, terminal.p_dn_mw))
-    size = np.abs(share)
-    return np.divide(np.minimum(full_mw * size, room), size, out=both, where=size > 1e-9)
+    swing = np.empty(len(share))
+    kernel.amplitude(share, full_mw, terminal.p_up_mw, terminal.p_dn_mw, swing)
+    return swing

@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 
 from controllers.local.terminal import Array, Terminal
-from sims.grid.curve import Curve
+from sims.grid.curve import Curve, along
 
 Q_U = ((0.93, 1.0), (0.97, 0.0), (1.03, 0.0), (1.07, -1.0))
 VOLT_VAR_B = ((0.92, 1.0), (0.98, 0.0), (1.02, 0.0), (1.08, -1.0))
@@ -102,17 +102,7 @@ def linger(v_pu: Any, x: Any, y: Any, weight: float, largest: Any, base: Any, sw
 
     A terminal without voltage counts as at 1 pu; `x`, `y` are the points of the characteristic.
     """
-    last = len(x) - 1
+    share = along(np.where(np.isnan(v_pu), 1.0, v_pu), x, y)
     for k in range(len(v_pu)):
-        v = 1.0 if np.isnan(v_pu[k]) else v_pu[k]
-        if v <= x[0]:
-            share = y[0]
-        elif v >= x[last]:
-            share = y[last]
-        else:
-            j = 0
-            while j < last - 1 and v >= x[j + 1]:
-                j += 1
-            share = (y[j + 1] - y[j]) / (x[j + 1] - x[j]) * (v - x[j]) + y[j]
-        base[k] = (1.0 - weight) * (base[k] + swing[k] * share)
+        base[k] = (1.0 - weight) * (base[k] + swing[k] * share[k])
         swing[k] = weight * largest[k]

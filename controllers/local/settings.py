@@ -83,7 +83,7 @@ def active(architecture: str, stage: int) -> tuple[Row, ...]:
 
 def equip(
     architecture: str, stage: int, *, kind: NDArray[np.str_], level: NDArray[np.str_], v2g_share: Array,
-    p_rated_mw: Array, inertia_s: float = 0.0, rules: str | Rules = "vde", f0_hz: float | None = None,
+    p_rated_mw: Array, inertia_s: float | None = None, rules: str | Rules = "vde", f0_hz: float | None = None,
     make: dict[str, Callable[[int], Any]] | None = None,
 ) -> list[tuple[Any, NDArray[np.int64]]]:
     """Return (law, indices of the devices that carry it) at one pairing.
@@ -92,8 +92,8 @@ def equip(
     ----------
     kind, level : ndarray of str, [device]
     v2g_share, p_rated_mw : ndarray, [device]
-    inertia_s : float
-        Gain of synthetic inertia in MW s/Hz per MW of rated power; 0 leaves it out.
+    inertia_s : float, optional
+        Gain of synthetic inertia in MW s/Hz per MW of rated power; with 0 only what is ordered, None leaves it out.
     rules : str or Rules
         Connection rules, or the name of some that come along; a law they do not have is left out.
     f0_hz : float, optional
@@ -113,7 +113,7 @@ def equip(
         devices = np.flatnonzero(here)
         if len(devices) == 0:
             continue
-        if row.law == "inertia" and inertia_s > 0:
+        if row.law == "inertia" and inertia_s is not None:
             out.append((SyntheticInertia(inertia_s * p_rated_mw[devices]), devices))
         elif row.law in made:
             out.append((made[row.law](len(devices)), devices))

@@ -13,8 +13,8 @@ Array = NDArray[np.float64]
 class Terminal(Protocol):
     """Columns of shape [device]; injections positive.
 
-    `p_up_mw` and `p_dn_mw` (>= 0) are how far active power can rise and fall; `droop_mw_per_hz` is an
-    ordered droop, nan where none is.
+    `p_up_mw` and `p_dn_mw` (>= 0) are how far active power can rise and fall; `droop_mw_per_hz` and
+    `inertia_mw_s_per_hz` are an ordered droop and an ordered gain against the slope of frequency, nan where none is.
     """
 
     v_pu: Array
@@ -29,3 +29,4 @@ class Terminal(Protocol):
     p_up_mw: Array
     p_dn_mw: Array
     droop_mw_per_hz: Array
+    inertia_mw_s_per_hz: Array

@@ -80,6 +80,13 @@ def worst_balance_mw(run: Run) -> float:
     return np.nan if residual_mw is None else float(np.abs(residual_mw).max())
 
 
+def diverged_feeder_steps(run: Run) -> float:
+    """Return how many rows of feeders have no solution of the power flow behind them [1]."""
+    if not run.has("feeder", "converged"):
+        return np.nan
+    return float(np.count_nonzero(run.values("feeder", "converged") == 0))
+
+
 def worst_residual_v_pu(run: Run) -> float:
     """Return the largest disagreement on a boundary voltage that was left after coupling [pu]."""
     residual_pu = power(run, "interface", "residual_v_pu")

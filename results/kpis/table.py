@@ -166,6 +166,8 @@ _TOPICS: dict[str, list[_Row]] = {
     "Quality of the run": [
         ("balance_residual_mw", "Power balance residual", "MW", energy.worst_balance_mw, "lower",
          _OWN, "Largest amount by which generation, load and losses did not add up."),
+        ("diverged_feeder_steps", "Feeders without solution", "1", energy.diverged_feeder_steps, "lower",
+         _OWN, "Rows of feeders whose power flow had no solution, where the scenario holds them; without figures."),
         ("boundary_residual_pu", "Boundary residual", "pu", energy.worst_residual_v_pu, "lower",
          _OWN, "Largest voltage mismatch left at a boundary after coupling."),
     ],

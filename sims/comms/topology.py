@@ -11,10 +11,10 @@ from sims.comms.link import LinkSpec
 from sims.comms.network import Network
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
-from sims.comms.technology import technology
+from sims.comms.technology import Technology, technology
 from sims.core.errors import Problem, ScenarioError, nearest
 
-KINDS = ("substation", "primary", "agent", "dms", "tso", "crew")
+KINDS = ("substation", "primary", "agent", "dms", "tso", "operator", "crew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ def wire(
     failures: list[RandomOutage] = []
     pairs: set[frozenset[str]] = set()
     ruled = ((a, b, row) for row in rows for a, b in _pairs(row, spots, by_name))
+    made = {id(row): _technology(row) for row in (*rows, *(row for *_, row in single))}
     for a, b, row in (*ruled, *single):
-        tech = technology(row.via, f"rule {row.kind} to {row.to}", **row.overrides)
-        name, pair = f"{a}--{b}", frozenset((a, b))
+        tech, name, pair = made[id(row)], f"{a}--{b}", frozenset((a, b))
         if pair in pairs:
             name = f"{name}/{row.via}"
         pairs.add(pair)
@@ -183,6 +183,10 @@ def _ancestor(place: Place, kind: str, by_name: Mapping[str, Place]) -> Place | 
     return None
 
 
+def _technology(rule: Rule) -> Technology:
+    return technology(rule.via, f"rule {rule.kind} to {rule.to}", **rule.overrides)
+
+
 def _place_problems(places: Sequence[Place]) -> list[Problem]:
     names = [place.name for place in places]
     known = set(names)
@@ -217,7 +221,7 @@ def _rule_problems(rules: Sequence[Rule]) -> list[Problem]:
         if rule.mttr_min < 0.0:
             found.append(Problem(where, "mttr_min", f"{rule.mttr_min} must be 0 (never fails) or above"))
         try:
-            technology(rule.via, where, **rule.overrides)
+            _technology(rule)
         except ScenarioError as err:
             found.extend(err.problems)
     return found

@@ -237,7 +237,8 @@ class Transit(Delivery):
         self.ledger.extras["tampered"] += lied
         self.ledger.extras["replays"] += len(passing) - 1
         for number, (delay, message) in enumerate(passing):
-            one = packet.twin(kind=REPLAY, shared=False) if number else packet
+            kind = REPLAY if packet.kind == DATA else packet.kind  # a second acknowledgement is no mail
+            one = packet.twin(kind=kind, shared=False) if number else packet
             one.message, one.size_bytes = message, message.size_bytes
             if delay:
                 one.link, one.held = link, True

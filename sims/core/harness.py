@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from mosaik import World, scheduler
 from mosaik.exceptions import ConnectionClosedError, SimulationError
-from mosaik.exceptions import ScenarioError as MosaikScenarioError
-from mosaik.starters import CmdStarter, PythonStarter
+from mosaik.starters import PythonStarter
 from mosaik.tiered_time import TieredTime
 from mosaik_api_v3.connection import RemoteException
 
 from sims.core.bridge import STATE, Bridge
-from sims.core.errors import ModelError
+from sims.core.errors import ModelError, nearest
 from sims.core.pace import quick_scheduling
 from sims.core.ports import Model
+from sims.core.process import Process
 
 _ABSENT = object()
 LOOK_S = 0.5
 """How often the processes of other simulators are looked after."""
-START_S = 30.0
-"""How long a simulator in its own process may take to connect."""
+PATIENCE_S = 2.0
+"""How long they may take to end once they have been asked to."""
 _RUNNER = "Runner for "
 
 
@@ -46,7 +46,8 @@ class Harness:
         )
         self.bridges: dict[str, Bridge] = {}
         self._entities: dict[str, dict[str, Any]] = {}
-        self._reached_ms, self._others = -1, False
+        self._reached_ms = -1
+        self._processes: dict[str, Process] = {}
         self._pauses_ms: list[int] = []
         self._at_pause: Callable[[int], object] = int
 
@@ -55,27 +56,23 @@ class Harness:
         return self
 
     def __exit__(self, *exc: Any) -> None:
-        loop = self._world.loop
-        everybody = asyncio.all_tasks(loop) if not loop.is_closed() else set()
-        pending = {task for task in everybody if task.get_name().startswith(_RUNNER)}  # not those that hear processes
-        for task in pending:
-            task.cancel()
-        if pending:
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
-        if self._others and exc[0] is not None:
-            self._end_processes()
-            with suppress(ConnectionError, asyncio.IncompleteReadError):  # nobody is left who could be told to stop
-                self._world.__exit__(*exc)
-            return
-        self._world.__exit__(*exc)
+        if exc[0] is not None:
+            self._end_processes()  # in the midst of a request they cannot be asked to
+        try:
+            loop = self._world.loop
+            while not loop.is_closed() and (pending := _running(loop)):
+                for task in pending:
+                    task.cancel()
+                with suppress(KeyboardInterrupt):  # the user's once more, from those who waited for who met it
+                    loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+            self._world.__exit__(*exc)
+        finally:
+            self._end_processes(PATIENCE_S)
 
-    def _end_processes(self) -> None:
-        """End the processes of a run that has failed: in the midst of a request they cannot be asked to."""
-        for proxy in self._world._async_world._proxies.values():
-            process = getattr(proxy, "_process", None)
-            if process:
-                process[0].kill()
-                process[0].wait()
+    def _end_processes(self, patience_s: float = 0.0) -> None:
+        """See that no process of another simulator outlives the world."""
+        for process in self._processes.values():
+            process.end(patience_s)
 
     @contextmanager
     def group(self) -> Iterator[None]:
@@ -100,43 +97,47 @@ class Harness:
 
     def start(
         self, name: str, command: str, model: str, labels: Sequence[str], settings: Mapping[str, Any],
-        params: Mapping[str, Any],
+        params: Mapping[str, Any], *, parts: Sequence[str] = (), folder: Path = Path(),
     ) -> None:
-        """Start the simulator `name` in a process of its own, with one entity of `model` for each label.
+        """Start the simulator `name` in a process of its own, in `folder`, with one entity of `model` for each label.
 
-        `command` holds ``%(addr)s``. Its time is that of the run, 1 ms a step. A world with such a simulator does
-        not pause, because nothing can ask it for its state.
+        With `parts` there is one entity, and the labels are for what it brings with it under these ids. `command`
+        holds ``%(addr)s``. Its time is that of the run, 1 ms a step. A world with such a simulator does not pause,
+        because nothing can ask it for its state.
 
         Raises
         ------
         ModelError
-            It does not start, or refuses what it is given.
+            It does not start, refuses what it is given, or does not bring one of `parts`.
         """
         try:
-            starter = CmdStarter(command, connect_timeout=START_S, posix=os.name != "nt")
-            factory = self._world.start(starter, sim_id=name, **settings)
-            made = getattr(factory, model).create(len(labels), **params)
-        except Exception as err:
+            process = self._processes[name] = Process(command, folder)
+            factory = self._world.start(process, sim_id=name, **settings)
+            made = getattr(factory, model).create(1 if parts else len(labels), **params)
+        except (Exception, SystemExit) as err:  # mosaik's way to say that the connection is lost
             raise ModelError(name, 0, f"does not start: {type(err).__name__}: {err}") from err
+        if parts:
+            brought = made[0].children_dict
+            for part in parts:
+                if part not in brought:
+                    raise ModelError(name, 0, f"{model} brings no '{part}'{nearest(part, brought)}")
+            made = [brought[part] for part in parts]
         self._entities[name] = dict(zip(labels, made, strict=True))
-        self._others = True
 
     def _port(self, name: str, port: str) -> Any:
         entities = self._entities[name]
         return entities.get(f"port_{port}", entities[STATE])
 
-    def listen(self, name: str, label: str, attribute: str, dst: str, dst_port: str) -> None:
+    def listen(self, name: str, label: str, attribute: str, dst: str, dst_port: str) -> bool:
         """Carry an attribute of an entity of a simulator in its own process to a port of one of ours.
 
-        Raises
-        ------
-        ModelError
-            The entity has no such attribute.
+        Returns whether the entity has such an attribute.
         """
-        try:
-            self._world.connect_one(self._entities[name][label], self._port(dst, dst_port), attribute, dst_port)
-        except MosaikScenarioError as err:
-            raise ModelError(name, 0, f"{label} has no '{attribute}': {err}") from err
+        entity = self._entities[name][label]
+        if attribute not in entity.model_mock.output_attrs:
+            return False
+        self._world.connect_one(entity, self._port(dst, dst_port), attribute, dst_port)
+        return True
 
     def connect(
         self, src: str, src_port: str, dst: str, dst_port: str | None = None, *,
@@ -176,7 +177,7 @@ class Harness:
             A simulator failed, or stopped before the end without saying so.
         """
         with _rarely_collecting(), quick_scheduling():
-            for pause_ms in [] if self._others else self._pauses_ms:
+            for pause_ms in [] if self._processes else self._pauses_ms:
                 if self._reached_ms < pause_ms < until_ms:
                     self._run_leg(pause_ms)
                     self._rest()
@@ -201,10 +202,11 @@ class Harness:
         world = self._world._async_world
         world._init_progress_bars(end_ms, False)
         try:
-            run = self._watched(world, end_ms) if self._others else scheduler.run(world, end_ms)
-            self._world.loop.run_until_complete(run)
+            run = self._watched(world, end_ms) if self._processes else scheduler.run(world, end_ms)
+            loop = self._world.loop
+            loop.run_until_complete(loop.create_task(run, name=f"{_RUNNER}everybody"))
         except (ConnectionClosedError, SimulationError, RemoteException) as err:
-            if not self._others:
+            if not self._processes:
                 raise
             raise self._named(err) from err
         for sid, runner in runners.items():
@@ -215,12 +217,11 @@ class Harness:
 
     async def _watched(self, world: Any, end_ms: int) -> None:
         """Run, and look now and then whether the processes of others are still there: mosaik would wait for ever."""
-        run = asyncio.ensure_future(scheduler.run(world, end_ms))
+        run = asyncio.create_task(scheduler.run(world, end_ms), name=f"{_RUNNER}everybody")
         while not run.done():
             await asyncio.wait({run}, timeout=LOOK_S)
-            for name, proxy in world._proxies.items():
-                process = getattr(proxy, "_process", None)
-                if not run.done() and process and (code := process[0].poll()) is not None:
+            for name, process in self._processes.items():
+                if not run.done() and (code := process.ended()) is not None:
                     run.cancel()
                     at_ms = self._runners()[name].progress.time.time
                     raise ModelError(name, at_ms, f"its process has ended (code {code})")
@@ -272,6 +273,11 @@ class Harness:
             runner.persistent_inputs = state["inputs"][sid]
             for t_ms, source, entity, port, value in state["under_way"][sid]:
                 runner.timed_input_buffer.add(t_ms, *source.split(".", 1), entity, port, value)
+
+
+def _running(loop: asyncio.AbstractEventLoop) -> set[asyncio.Task[Any]]:
+    """Return the tasks that step simulators; not those that hear processes."""
+    return {task for task in asyncio.all_tasks(loop) if task.get_name().startswith(_RUNNER)}
 
 
 def _order(row: tuple[Any, ...]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sims.core.clock import MS_PER_H
+from sims.der.energy_kernels import bear, fill, steer
 
 Array = NDArray[np.float64]
 
@@ -35,37 +36,36 @@ class Buffered:
     def __init__(
         self, p_rated_mw: Array, e_buffer_mwh: Array, soc_start: Array, target: float = 0.5, recover_h: float = 1.0
     ) -> None:
-        self.p_rated_mw, self.e_buffer_mwh = p_rated_mw, e_buffer_mwh
+        self.p_rated_mw, self.e_buffer_mwh = p_rated_mw.copy(), e_buffer_mwh.copy()
         self.target, self.recover_h = target, recover_h
         self.e_mwh = e_buffer_mwh * soc_start
-        self.demand_mw = np.zeros_like(p_rated_mw)
-        self.worth: Array | float = 1.0
+        self.demand_mw, self.worth = np.zeros_like(p_rated_mw), np.ones_like(p_rated_mw)
 
     def wish(self, demand_mw: Array, worth: Array | float = 1.0) -> Array:
         """Return the consumption wanted [MW, positive], for a demand in electric terms and what a MWh is worth."""
-        self.demand_mw, self.worth = demand_mw, worth
-        steer = (self.target * self.e_buffer_mwh - self.e_mwh) / self.recover_h
-        return np.clip((demand_mw + steer) / worth, 0.0, self.p_rated_mw)
+        self.demand_mw, self.worth[...], wish = demand_mw, worth, np.empty(len(demand_mw))
+        steer(
+            demand_mw, self.worth, self.target, self.recover_h, self.e_mwh, self.e_buffer_mwh, self.p_rated_mw, wish
+        )
+        return wish
 
     def bounded(self, p_mw: Array, dt_s: float) -> Array:
         """Return a consumption that neither empties nor overfills the buffer within `dt_s` [MW, positive]."""
-        hours = max(dt_s, 1e-9) / 3600.0
-        least = (self.demand_mw - self.e_mwh / hours) / self.worth
-        most = (self.demand_mw + (self.e_buffer_mwh - self.e_mwh) / hours) / self.worth
-        return np.clip(np.clip(p_mw, least, np.maximum(most, least)), 0.0, self.p_rated_mw)
+        hours, out = max(dt_s, 1e-9) / 3600.0, np.empty(len(p_mw))
+        bear(p_mw, self.demand_mw, self.worth, hours, self.e_mwh, self.e_buffer_mwh, self.p_rated_mw, out)
+        return out
 
     def advance(self, p_mw: Array, dt_ms: int) -> None:
         """Book the realised consumption `p_mw` (positive) over `dt_ms`."""
-        gained = (p_mw * self.worth - self.demand_mw) * (dt_ms / MS_PER_H)
-        self.e_mwh = np.clip(self.e_mwh + gained, 0.0, self.e_buffer_mwh)
+        fill(p_mw, self.demand_mw, self.worth, dt_ms / MS_PER_H, self.e_buffer_mwh, self.e_mwh)
 
     def get_state(self) -> dict[str, Any]:
         """Return buffer energies and the demand in force."""
         return {
-            "e_mwh": self.e_mwh.copy(), "demand_mw": self.demand_mw.copy(), "worth": np.copy(self.worth),
+            "e_mwh": self.e_mwh.copy(), "demand_mw": self.demand_mw.copy(), "worth": self.worth.copy(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self.e_mwh, self.demand_mw = np.array(state["e_mwh"]), np.array(state["demand_mw"])
-        self.worth = np.array(state["worth"])
+        self.worth[...] = state["worth"]

@@ -14,6 +14,7 @@ from sims.der.compensation import Capacitors, within_reach
 from sims.der.ev import EvFleet
 from sims.der.fleet import COMPENSATION, DeviceFleet
 from sims.der.heatpump import HeatPumps
+from sims.der.step_kernels import added, reach
 from sims.der.storage import Storage
 
 Array = NDArray[np.float64]
@@ -49,9 +50,7 @@ class Dispatch:
         self._held = np.zeros(count, dtype=bool)
         self._holding = False
         self.p_mw, self.q_mvar = np.zeros(count), np.zeros(count)
-        self.p_avail_mw, self.soc_mwh, self.unmet_mwh = np.zeros(count), np.zeros(count), np.zeros(count)
-        self.p_up_mw, self.p_dn_mw = np.zeros(count), np.zeros(count)
-        self.soc = np.zeros(count)
+        self.p_avail_mw, self.p_up_mw, self.p_dn_mw, self.soc = np.zeros((4, count))
 
     def book(self, p_real_mw: Array, dt_ms: int) -> None:
         """Integrate the energies with the power that was realised over the last `dt_ms`."""
@@ -104,9 +103,8 @@ class Dispatch:
         else:
             self._comfort(p, dt_s)
         k = index["storage"]
-        net: Array = np.bincount(fleet.behind, weights=p, minlength=fleet.points).astype(float)
-        limits = self.storage.limits(dt_s)
-        low, high = self.storage.free(dt_s, limits)
+        net = added(fleet.behind, p, np.zeros(fleet.points))
+        low, high = self.storage.free(dt_s)
         p[k] = self.storage.wish(net, now_ms, low, high)
         if steers:
             goal, cap = held["p_set_mw"][k], held["p_max_mw"][k]
@@ -119,8 +117,7 @@ class Dispatch:
         if self._compensates:
             self._compensate(q, held["q_set_mvar"], elapsed_ms / 1000)
         self.p_mw, self.q_mvar = p, q
-        self.p_avail_mw = np.where(fleet.generates, self.p_avail_mw, p)
-        self._bounds(*limits)
+        self._bounds(*self.storage.limits(dt_s))
 
     def _comfort(self, p: Array, dt_s: float) -> None:
         """Keep what buffers can bear, in place: nobody is left cold, nothing is put off beyond its buffer."""
@@ -168,21 +165,16 @@ class Dispatch:
         return p
 
     def _bounds(self, low: Array, high: Array) -> None:
-        """Set how far each device can still rise and fall, and what storages and buffers hold."""
-        fleet, p = self.fleet, self.p_mw
-        up, down = self.p_avail_mw - p, np.where(fleet.generates, p, 0.0)  # what generates alone has more on offer
-        soc_mwh, unmet = np.zeros(len(p)), np.zeros(len(p))
+        """Set how far each device can still rise and fall, and how full storages are."""
+        fleet, p, up, down = self.fleet, self.p_mw, self.p_up_mw, self.p_dn_mw
+        reach(p, fleet.generates, self.p_avail_mw, up, down)  # what generates alone has more on offer
         k = fleet.index["storage"]
-        up[k], down[k] = np.maximum(high - p[k], 0.0), np.maximum(p[k] - low, 0.0)
-        soc_mwh[k], self.soc[k] = self.storage.e_mwh, self.storage.soc
+        up[k], down[k], self.soc[k] = np.maximum(high - p[k], 0.0), np.maximum(p[k] - low, 0.0), self.storage.soc
         k = fleet.index["ev"]
         up[k], down[k] = self.ev.reserve(-p[k])
-        unmet[k] = self.ev.unmet_mwh
-        k = fleet.index["heatpump"]
-        soc_mwh[k], up[k] = self.heatpumps.e_mwh, -p[k]
-        k = fleet.index["flexible"]
-        soc_mwh[k], up[k] = self.flexible.e_mwh, -p[k]
-        self.p_up_mw, self.p_dn_mw, self.soc_mwh, self.unmet_mwh = up, down, soc_mwh, unmet
+        for kind in ("heatpump", "flexible"):
+            k = fleet.index[kind]
+            up[k] = -p[k]
 
     def get_state(self) -> dict[str, Any]:
         """Return energies and the last base power."""

@@ -178,11 +178,9 @@ class EvFleet:
         At most what V2G vehicles can give both ways, sum min(up, down); less where a cluster is held off its
         wish.
         """
-        rows = self._cluster_mw
-        both = rows[ev_kernel.BOTH]
-        most = rows[ev_kernel.LIMIT] + rows[ev_kernel.EXTRA]
-        up = np.clip(drawn_mw + rows[ev_kernel.BACK], 0.0, both)
-        return up, np.clip(most - drawn_mw, 0.0, both)
+        up, down = np.empty(self.clusters), np.empty(self.clusters)
+        ev_kernel.reserve(drawn_mw, self._cluster_mw, up, down)
+        return up, down
 
     def stored(self) -> Array:
         """Return the energy in the batteries of the plugged-in vehicles [MWh], [cluster]."""

@@ -1,6 +1,6 @@
-"""The two loops over vehicles, compiled: what each can draw in a step, and what it has drawn.
+"""The loops over vehicles, compiled: what each can draw in a step, what it has drawn, and what a cluster can spare.
 
-Both pass over whoever is away, or full and not to feed back: on most of a day that is nearly everybody.
+The first two pass over whoever is away, or full and not to feed back: on most of a day that is nearly everybody.
 """
 
 from __future__ import annotations
@@ -110,6 +110,15 @@ def book(
         car.remaining_mwh = remaining
         if remaining == 0.0 and not car.v2g:
             wakes_ms[busy[k]] = never_ms
+
+
+@nb.njit(cache=True)  # type: ignore[untyped-decorator]
+def reserve(drawn_mw: Any, total: Any, up: Any, down: Any) -> None:
+    """Set by how much each cluster can draw less and more than `drawn_mw`, within its reserve both ways."""
+    for c in range(len(drawn_mw)):
+        both, most = total[BOTH, c], total[LIMIT, c] + total[EXTRA, c]
+        up[c] = min(max(drawn_mw[c] + total[BACK, c], 0.0), both)
+        down[c] = min(max(most - drawn_mw[c], 0.0), both)
 
 
 @nb.njit(cache=True, inline="always")  # type: ignore[untyped-decorator]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sims.core.errors import ScenarioError, nearest
+from sims.der.step_kernels import scaled
 
 KINDS = ("load", "pv", "wind", "storage", "ev", "heatpump", "chp", "flexible", "svc", "statcom", "capacitor")
 GENERATION = ("pv", "wind", "chp")
@@ -194,15 +195,15 @@ class DeviceFleet:
         self.points = int(self.behind.max(initial=-1)) + 1
         self.generates = np.isin(table.kind, GENERATION)
         self.tan_phi = np.tan(np.arccos(table.cos_phi))
-        self._take_p = np.where(self.column_p >= 0, self.column_p, len(series))
         load = self.index["load"]
-        self._take_q = np.where(self.column_q >= 0, self.column_q, len(series) + 1)[load]
-        self._scaling_q = table.scaling[load]
+        self._column_q, self._scaling_q = self.column_q[load], table.scaling[load]
 
     def shares(self, profile: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the P share of each device and the Q share of each load; Q is nan without a series."""
-        padded = np.append(profile, (1.0, np.nan))
-        return padded[self._take_p] * self.table.scaling, padded[self._take_q] * self._scaling_q
+        p, q = np.empty(len(self.column_p)), np.empty(len(self._column_q))
+        scaled(profile, self.column_p, self.table.scaling, 1.0, p)
+        scaled(profile, self._column_q, self._scaling_q, np.nan, q)
+        return p, q
 
     def worth(self, profile: NDArray[np.float64]) -> NDArray[np.float64] | float:
         """Return the COP of each heat pump over that at its rating, 1 where there is no series of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +20,8 @@ class Terminal:
     """What devices measure at their terminals, and what they are about to feed in; shape [device].
 
     Injections are positive. `p_up_mw` and `p_dn_mw` (>= 0) are how far active power can rise and fall, with
-    state of charge and plug counted; `droop_mw_per_hz` is a droop ordered from outside, nan where none is.
+    state of charge and plug counted; `droop_mw_per_hz` and `inertia_mw_s_per_hz` are a droop and a gain against
+    the slope of frequency that are ordered from outside, nan where none is.
     """
 
     v_pu: Array
@@ -35,6 +36,7 @@ class Terminal:
     p_up_mw: Array
     p_dn_mw: Array
     droop_mw_per_hz: Array
+    inertia_mw_s_per_hz: Array
 
 
 class View:
@@ -45,10 +47,14 @@ class View:
         self.p_rated_mw: Array = whole.p_rated_mw[self.pick]
         self.s_rated_mva: Array = whole.s_rated_mva[self.pick]
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in ("whole", "pick"):  # asked while a copy is being made
-            raise AttributeError(name)
-        return getattr(self.whole, name)[self.pick]
+
+def _cut(column: str) -> property:
+    return property(lambda view: getattr(view.whole, column)[view.pick])
+
+
+for _column in fields(Terminal):
+    if _column.name not in ("p_rated_mw", "s_rated_mva"):
+        setattr(View, _column.name, _cut(_column.name))
 
 
 class Law(Protocol):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
 
+@nb.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def demand(p_rated_mw: Array, share_p: Array, share_q: Array, tan_phi: Array) -> tuple[Array, Array]:
     """Return the injection of loads [MW, Mvar], negative where they draw; shape [device].
 

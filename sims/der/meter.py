@@ -33,13 +33,22 @@ class FrequencyMeter:
         if not self._seen:
             self._seen.append((0.0, f_hz.copy()))
         self._seen.append((dt_s, f_hz.copy()))
-        span = sum(s for s, _ in list(self._seen)[1:])
+        span = sum([s for s, _ in self._seen][1:])
         while len(self._seen) > 2 and span - self._seen[1][0] >= self.window_s - 1e-9:
             self._seen.popleft()
             span -= self._seen[0][0]
-        mean = sum((s * f for s, f in list(self._seen)[1:]), np.zeros_like(f_hz)) / span
-        return mean, (f_hz - self._seen[0][1]) / span
+        weights, held = np.array([s for s, _ in self._seen]), np.array([f for _, f in self._seen])
+        mean: Array = (weights[1:, None] * held[1:]).sum(axis=0) / span
+        return mean, (f_hz - held[0]) / span
 
     def reset(self) -> None:
         """Forget the window, before frequency begins to move anew."""
         self._seen.clear()
+
+    def get_state(self) -> list[tuple[float, Array]]:
+        """Return what stands in the window."""
+        return list(self._seen)
+
+    def set_state(self, state: list[tuple[float, Array]]) -> None:
+        """Continue from `get_state`."""
+        self._seen = deque(state)

@@ -13,13 +13,14 @@ from sims.core.message import Message
 from sims.core.orders import Action, Authorize
 from sims.der.fleet import DeviceTable
 
-QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz")
+QUANTITIES = ("p_max_mw", "p_set_mw", "q_set_mvar", "droop_mw_per_hz", "inertia_mw_s_per_hz")
+_NEVER_NEGATIVE = ("p_max_mw", "droop_mw_per_hz", "inertia_mw_s_per_hz")
 _FOREVER = np.iinfo(np.int64).max
 _INFLEXIBLE = ("load",)
 
 
 _ROW = {name: row for row, name in enumerate(QUANTITIES)}
-_NEVER_NEGATIVE = np.isin(QUANTITIES, ("p_max_mw", "droop_mw_per_hz"))
+_POSITIVE = np.isin(QUANTITIES, _NEVER_NEGATIVE)
 
 
 class Plain(NamedTuple):
@@ -96,7 +97,7 @@ class SetPoints:
         row = np.repeat([order.row for order in orders], size)
         there = (device >= 0) & (device < len(self._table))
         able = there & self._steerable[np.where(there, device, 0)]
-        sound = able & ~np.isnan(value) & ((value >= 0) | ~_NEVER_NEGATIVE[row])
+        sound = able & ~np.isnan(value) & ((value >= 0) | ~_POSITIVE[row])
         feeder = self._table.feeder[np.where(there, device, 0)]
         sound &= feeder == np.repeat(feeder[start], size)
         if not sound.all():
@@ -193,7 +194,7 @@ class SetPoints:
             return None, orders, f"addresses devices outside 0..{len(self._table) - 1}"
         if any(np.isnan(value).any() for value in orders.values()):
             return None, orders, "a value is not a number"
-        for key in ("p_max_mw", "droop_mw_per_hz"):
+        for key in _NEVER_NEGATIVE:
             if key in orders and (orders[key] < 0).any():
                 return None, orders, f"{key} is negative"
         if mail.ttl_ms > 0 and mail.sent_ms + mail.ttl_ms <= now_ms:

@@ -24,7 +24,7 @@ from sims.der.meter import FrequencyMeter
 from sims.der.profiles import Profiles
 from sims.der.sessions import Behaviour, Sessions, drawn, zoned
 from sims.der.setpoints import SetPoints
-from sims.der.step_kernels import inside, spread, supplied
+from sims.der.step_kernels import added, inside, spread, supplied
 from sims.der.storage import Storage, StorageSettings
 from sims.der.trading import traded
 
@@ -76,9 +76,9 @@ class DerSimulator:
     """
 
     ports = Ports(
-        reads=("v_pu", "p_real_mw", "q_real_mvar", "f_hz", "commands"),
+        reads=("v_pu", "p_real_mw", "f_hz", "commands"),
         hears=("fast",),
-        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "acts", "fast_mw"),
+        writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "storage", "acts", "fast_mw"),
         finite=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "fast_mw"),
     )
 
@@ -112,11 +112,12 @@ class DerSimulator:
         cells = np.arange(len(table.dso_names)) if cell_of_dso is None else np.asarray(cell_of_dso)
         self._cell = cells[table.dso]
         self._place = table.dso if place is None else np.asarray(place, np.int64)
+        self._places = int(self._place.max(initial=-1)) + 1
         count = len(table)
         self._inverters = picked(np.flatnonzero(~np.isin(table.kind, ("load", *COMPENSATION))))
         self.v_pu, self.f_hz = np.ones(count), np.full(count, self.settings.f0_hz)
         self._v_known, self._lit = np.ones(count), np.ones(count, dtype=bool)
-        self.p_real_mw, self.q_real_mvar = np.zeros(count), np.zeros(count)
+        self.p_real_mw = np.zeros(count)
         self.out: dict[str, Array] = {name: np.zeros(count) for name in ("p", "q", *SLOTS.values())}
         self.laws = LawBook(
             table, laws, self.v_pu, self.f_hz, step_s=step_ms / 1000, trace_mw=self.settings.trace_mw
@@ -127,6 +128,7 @@ class DerSimulator:
         self._tick_ms = self._awaited_ms = -1
         self._fast_base: Array | None = None
         self._fast_s = 0.0
+        self._fed: tuple[Array, Array] | None = None
 
     def _promise(self, laws: Laws) -> None:
         """Tell the batteries which reserve their laws offer, and what to trade if they go by price."""
@@ -153,7 +155,7 @@ class DerSimulator:
             if not (is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms):
                 return Step(self._awaited_ms if told else after, fast)
         self._measure(now_ms, inputs)
-        self._fast_base = None
+        self._fast_base = self._fed = None
         self.dispatch.book(self.p_real_mw, now_ms - self._booked_ms)
         self._booked_ms = now_ms
         actions = self.setpoints.obey(items(inputs, "commands"), now_ms)
@@ -161,18 +163,19 @@ class DerSimulator:
         if is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms:
             actions += self.laws.moved(self.out, self._v_known, now_ms)
             actions += self._plan(now_ms)
-            d, o = self.dispatch, self.out
+            d, o, storage = self.dispatch, self.out, self.dispatch.fleet.index["storage"]
             outputs |= {
                 "acts": tuple(actions),
                 "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
                 "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
+                "storage": {"p_mw": o["p"][storage], "soc_mwh": d.storage.e_mwh.copy()},
             }
             self._tick_ms = now_ms
         return Step(next_tick(now_ms, self.step_ms), outputs)
 
     def _measure(self, now_ms: int, inputs: Inputs) -> None:
         """Take over what the distribution simulators realised; where nothing has come, what was planned."""
-        for port, whole in (("v_pu", self.v_pu), ("p_real_mw", self.p_real_mw), ("q_real_mvar", self.q_real_mvar)):
+        for port, whole in (("v_pu", self.v_pu), ("p_real_mw", self.p_real_mw)):
             for source, values in inputs.get(port, {}).items():
                 index = self._sources.get(source)
                 if index is None:
@@ -180,10 +183,12 @@ class DerSimulator:
                     raise ModelError("der", now_ms, f"{port} comes from '{source}', known are {known}")
                 if values is None:
                     continue
-                if np.shape(values) != index.shape:
-                    counts = f"{np.shape(values)} values for {index.shape} devices"
-                    raise ModelError("der", now_ms, f"{port} from '{source}' has {counts}")
-                spread(np.asarray(values, dtype=np.float64), index, whole, port != "v_pu")
+                told = np.asarray(values, dtype=np.float64)
+                if told.shape != index.shape:
+                    raise ModelError(
+                        "der", now_ms, f"{port} from '{source}' has {told.shape} values for {index.shape} devices"
+                    )
+                spread(told, index, whole, port != "v_pu")
         supplied(self.v_pu, _DARK_PU, self._lit, self._v_known)
         for values in inputs.get("f_hz", {}).values():
             if values is not None:
@@ -207,17 +212,18 @@ class DerSimulator:
         p, q, swing, actions = self.laws.answer(d, held, ordered, self._v_known, dt_s, now_ms)
         self._inside(p, q, swing["qu"])
         self.out = {"p": p, "q": q, **swing}
-        self.p_real_mw[...], self.q_real_mvar[...] = p, q  # until a distribution simulator reports what it made of it
+        self.p_real_mw[...] = p  # until a distribution simulator reports what it made of it
         return actions
 
     def _energy_by_feeder(self) -> dict[str, Array]:
         """Return what storages hold and have given back, and what vehicles have left without, [feeder]."""
-        d, feeder, count = self.dispatch, self.table.feeder, len(self.table.feeder_names)
+        d, feeder = self.dispatch, self.table.feeder
         storage, ev = d.fleet.index["storage"], d.fleet.index["ev"]
+        soc, discharged, unmet = np.zeros((3, len(self.table.feeder_names)))
         return {
-            "storage_soc_mwh": summed(feeder[storage], d.soc_mwh[storage], count),
-            "storage_discharged_mwh": summed(feeder[storage], d.storage.discharged_mwh, count),
-            "ev_unmet_mwh": summed(feeder[ev], d.unmet_mwh[ev], count),
+            "storage_soc_mwh": added(feeder[storage], d.storage.e_mwh, soc),
+            "storage_discharged_mwh": added(feeder[storage], d.storage.discharged_mwh, discharged),
+            "ev_unmet_mwh": added(feeder[ev], d.ev.unmet_mwh, unmet),
         }
 
     def _inside(self, p: Array, q: Array, swing_q: Array) -> None:
@@ -257,28 +263,31 @@ class DerSimulator:
 
         The feeders were solved at `fed_hz` with those characteristics.
         """
-        answer = self.respond_fast(f_hz, dt_s)
-        known = np.where(self._lit, self.laws.at_frequency(self.out["pf"], fed_hz[self._cell]), 0.0)
-        return summed(self._place, answer - known, int(self._place.max()) + 1 if self._place.size else 0)
+        answer, count = self.respond_fast(f_hz, dt_s), self._places
+        if self._fed is None or not np.array_equal(self._fed[0], fed_hz):
+            known = np.where(self._lit, self.laws.at_frequency(self.out["pf"], fed_hz[self._cell]), 0.0)
+            self._fed = fed_hz.copy(), summed(self._place, known, count)
+        return summed(self._place, answer, count) - self._fed[1]
 
     def get_state(self) -> dict[str, Any]:
         """Return energies, set-points, the memory of the laws and what holds in the present step."""
-        arrays = {name: getattr(self, name).copy() for name in ("v_pu", "f_hz", "p_real_mw", "q_real_mvar")}
+        arrays = {name: getattr(self, name).copy() for name in ("v_pu", "f_hz", "p_real_mw")}
         return {
             **arrays, "dispatch": self.dispatch.get_state(), "setpoints": self.setpoints.get_state(),
             "laws": self.laws.get_state(),
             "out": {name: values.copy() for name, values in self.out.items()},
-            "booked_ms": self._booked_ms, "tick_ms": self._tick_ms,
+            "booked_ms": self._booked_ms, "tick_ms": self._tick_ms, "awaited_ms": self._awaited_ms,
+            "fast_base": self._fast_base, "fast_s": self._fast_s, "fed": self._fed, "meter": self.meter.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Continue from `get_state`; frequency is taken to be at rest."""
-        for name in ("v_pu", "f_hz", "p_real_mw", "q_real_mvar"):
+        """Continue from `get_state`."""
+        for name in ("v_pu", "f_hz", "p_real_mw"):
             getattr(self, name)[...] = state[name]
         self.dispatch.set_state(state["dispatch"])
         self.setpoints.set_state(state["setpoints"])
         self.laws.set_state(state["laws"])
         self.out = {name: np.array(values) for name, values in state["out"].items()}
-        self._booked_ms, self._tick_ms = state["booked_ms"], state["tick_ms"]
-        self.meter.reset()
-        self._fast_base = None
+        self._booked_ms, self._tick_ms, self._awaited_ms = state["booked_ms"], state["tick_ms"], state["awaited_ms"]
+        self._fast_base, self._fast_s, self._fed = state["fast_base"], state["fast_s"], state["fed"]
+        self.meter.set_state(state["meter"])

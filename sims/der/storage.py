@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sims.core.clock import MS_PER_H
 from sims.core.errors import ScenarioError
+from sims.der.energy_kernels import store, tenable
 
 Array = NDArray[np.float64]
 _H_PER_S = 1.0 / 3600.0
@@ -68,8 +69,8 @@ class Storage:
         settings: StorageSettings | None = None,
     ) -> None:
         self.settings = settings or StorageSettings()
-        self.p_rated_mw, self.e_rated_mwh, self.behind = p_rated_mw, e_rated_mwh, behind
-        self.reserve_mw = np.zeros_like(p_rated_mw)
+        self.p_rated_mw, self.e_rated_mwh, self.behind = p_rated_mw.copy(), e_rated_mwh.copy(), behind
+        self.reserve_mw, self._nothing = np.zeros_like(p_rated_mw), np.zeros_like(p_rated_mw)
         self.discharged_mwh = np.zeros_like(p_rated_mw)
         self._plan: Array | None = None
         self.e_mwh = e_rated_mwh * np.clip(soc_start, self.settings.soc_min, self.settings.soc_max)
@@ -86,28 +87,19 @@ class Storage:
 
     def limits(self, dt_s: float) -> tuple[Array, Array]:
         """Return the lowest (charging, <= 0) and highest (discharging) power tenable for `dt_s` [MW]."""
-        return self._limits(dt_s, self.p_rated_mw, 0.0, 0.0)
+        return self._limits(dt_s, self._nothing)
 
-    def free(self, dt_s: float, limits: tuple[Array, Array] | None = None) -> tuple[Array, Array]:
-        """Return the same for whatever is not the promised reserve [MW]; `limits` if they are known already."""
-        s, kept = self.settings, self.reserve_mw
-        if not kept.any():
-            return limits or self.limits(dt_s)
-        energy = kept * s.reserve_h
-        return self._limits(
-            dt_s, np.maximum(self.p_rated_mw - kept, 0.0), energy / s.eta_discharge, energy * s.eta_charge
-        )
+    def free(self, dt_s: float) -> tuple[Array, Array]:
+        """Return the same for whatever is not the promised reserve [MW]."""
+        return self._limits(dt_s, self.reserve_mw)
 
-    def _limits(self, dt_s: float, p_mw: Array, low_mwh: Array | float, high_mwh: Array | float) -> tuple[Array, Array]:
-        s, hours = self.settings, dt_s * _H_PER_S
-        above = np.maximum(self.e_mwh - s.soc_min * self.e_rated_mwh - low_mwh, 0.0)
-        below = np.maximum(s.soc_max * self.e_rated_mwh - high_mwh - self.e_mwh, 0.0)
-        if hours <= 0:
-            return -p_mw * (below > 0), p_mw * (above > 0)
-        return (
-            -np.minimum(p_mw, below / (s.eta_charge * hours)),
-            np.minimum(p_mw, above * s.eta_discharge / hours),
+    def _limits(self, dt_s: float, kept_mw: Array) -> tuple[Array, Array]:
+        s, low, high = self.settings, np.empty(len(kept_mw)), np.empty(len(kept_mw))
+        tenable(
+            self.p_rated_mw, kept_mw, s.reserve_h, self.e_mwh, self.e_rated_mwh, s.soc_min, s.soc_max, s.eta_charge,
+            s.eta_discharge, dt_s * _H_PER_S, low, high,
         )
+        return low, high
 
     def follow(self, plan: Array) -> None:
         """Trade by `plan` from now on: shares of rated power by hour of the run, [hour, device]."""
@@ -140,11 +132,11 @@ class Storage:
 
     def advance(self, p_mw: Array, dt_ms: int) -> None:
         """Book the energy of `p_mw`, as it was realised at the terminals, over `dt_ms`."""
-        s, hours = self.settings, dt_ms / MS_PER_H
-        self.discharged_mwh += np.maximum(p_mw, 0.0) * hours
-        stored = np.where(p_mw < 0, -p_mw * s.eta_charge, -p_mw / s.eta_discharge)
-        standby = s.standby_share * self.p_rated_mw * (self.e_mwh > 0)
-        self.e_mwh = np.clip(self.e_mwh + (stored - standby) * hours, 0.0, self.e_rated_mwh)
+        s = self.settings
+        store(
+            p_mw, dt_ms / MS_PER_H, self.p_rated_mw, self.e_rated_mwh, s.standby_share, s.eta_charge, s.eta_discharge,
+            self.e_mwh, self.discharged_mwh,
+        )
 
     def get_state(self) -> dict[str, Any]:
         """Return the energies."""

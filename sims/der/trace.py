@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sims.core.orders import Action
 from sims.der.fleet import DeviceTable
 from sims.der.law import Laws
-from sims.der.step_kernels import by_place
+from sims.der.step_kernels import by_place, crossing
 
 
 class Trace:
@@ -35,11 +35,11 @@ class Trace:
         was = self.active[law]
         total, signed, count = np.zeros((3, len(names)))
         by_place(feeder, moved, total, signed, count)
-        now = np.where(was, total > 0.5 * self._threshold, total > self._threshold)
+        now = np.empty_like(was)
+        if not crossing(total, was, self._threshold, now):
+            return []
         changed = np.flatnonzero(now != was)
         self.active[law] = now
-        if len(changed) == 0:
-            return []
         rule = self._laws[law].law
         return [
             Action(

@@ -68,6 +68,7 @@ class Devices:
         self._value = np.full(k, np.nan)
         self._slope = np.full(k, np.nan)
         self.f_hz = float("nan")
+        self._last = np.full((3, d), np.nan)
 
     def take(self, p: Floats, q: Floats, pu: Floats, qu: Floats, pf: Floats, avail: Floats) -> None:
         """Take power, amplitudes and what is available of all devices [MW, Mvar] for a new instant."""
@@ -95,8 +96,8 @@ class Devices:
         feeders.collect()
         n, w, d = int(feeders.node_start[-1]), len(feeders.feeders), self._p_f.size
         vm = np.where(feeders.live, np.abs(feeders.v), np.nan)
-        v_dev, p, q = np.empty((3, d))
-        p_node, q_node, avail_node, der_node = np.empty((4, n))
+        v_dev, p, q = at_device = np.empty((3, d))
+        p_node, q_node, avail_node, der_node = at_node = np.empty((4, n))
         p_kind, avail_kind = np.empty((2, w, len(KINDS)))
         low, high, out, most, dark = np.empty((5, w))
         kernels.at_devices(
@@ -106,19 +107,33 @@ class Devices:
         kernels.by_feeder(
             feeders.node_start, feeders.branch_start, vm, feeders.live, self._customers, feeders.loading_percent, low,
             high, out, most)
+        of_feeder = {
+            "p_mw": feeders.slack_mva.real.copy(), "q_mvar": feeders.slack_mva.imag.copy(),
+            "loss_mw": feeders.loss_mw.copy(),
+            "load_mw": -p_kind[:, 0], **{
+                f"{kind}_mw": p_kind[:, k] for k, kind in enumerate(KINDS) if k and kind not in COMPENSATION
+            },
+            "compensation_mvar": summed(m.feeder[self._static], q[self._static], w), "customers_out": out,
+            "pv_avail_mw": avail_kind[:, KINDS.index("pv")], "wind_avail_mw": avail_kind[:, KINDS.index("wind")],
+            "unserved_mw": dark, "vm_min_pu": low, "vm_max_pu": high, "loading_max_percent": most,
+        }  # fmt: skip
+        if feeders.held.any():
+            at_node[:, np.repeat(feeders.held, np.diff(feeders.node_start))] = np.nan
+            for values in of_feeder.values():
+                values[feeders.held] = np.nan
+            held = feeders.held[m.feeder]
+            at_device[:, held] = self._last[:, held]
+        self._last = at_device
         return {
             "v_pu": vm, "der_avail_mw": avail_node, "der_mw": der_node, "p_node_mw": p_node, "q_node_mvar": q_node,
             "v_dev_pu": v_dev, "p_real_mw": p, "q_real_mvar": q,
-            "feeder": {
-                "p_mw": feeders.slack_mva.real.copy(), "q_mvar": feeders.slack_mva.imag.copy(),
-                "loss_mw": feeders.loss_mw.copy(),
-                "load_mw": -p_kind[:, 0], **{
-                    f"{kind}_mw": p_kind[:, k] for k, kind in enumerate(KINDS) if k and kind not in COMPENSATION
-                },
-                "compensation_mvar": summed(m.feeder[self._static], q[self._static], w),
-                "customers": self._of_feeder, "customers_out": out,
-                "pv_avail_mw": avail_kind[:, KINDS.index("pv")], "wind_avail_mw": avail_kind[:, KINDS.index("wind")],
-                "unserved_mw": dark, "vm_min_pu": low, "vm_max_pu": high, "loading_max_percent": most,
-                "converged": feeders.converged.astype(float),
-            },
+            "feeder": of_feeder | {"customers": self._of_feeder, "converged": feeders.converged.astype(float)},
         }
+
+    def get_state(self) -> dict[str, Any]:
+        """Return the frequency of the last solution, and the voltages and powers of the devices at it."""
+        return {"f_hz": self.f_hz, "last": self._last.copy()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.f_hz, self._last = state["f_hz"], np.array(state["last"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,9 +57,17 @@ class Feeders:
     feeders : sequence of Feeder
     curves : sequence of Curve
         Voltage characteristics that devices may follow.
+    hold : bool
+        A feeder without a solution goes on drawing what it drew when it was last solved, and has no voltages.
+
+    Attributes
+    ----------
+    held : ndarray of bool [feeder]
+        Which feeders do so at this instant; one that has begun to does so until the instant is over, so that the
+        boundary can agree.
     """
 
-    def __init__(self, feeders: Sequence[Feeder], curves: Sequence[Curve]) -> None:
+    def __init__(self, feeders: Sequence[Feeder], curves: Sequence[Curve], *, hold: bool = False) -> None:
         self.feeders = tuple(feeders)
         self.curves = tuple(curves)
         self.interface = np.array([f.interface for f in feeders], np.int64)
@@ -68,6 +77,8 @@ class Feeders:
         self.tap_start = starts([len(r) for r in self.regulated])
         self.states = [SwitchState(f.grid) for f in feeders]
         self.converged = np.ones(len(feeders), bool)
+        self.hold, self.held = hold, np.zeros(len(feeders), bool)
+        self._last_mva = np.full(len(feeders), np.nan, np.complex128)
         self._alone: dict[int, FleetPowerFlow] = {}
         self._lowest = np.concatenate([
             [int(f.grid.taps[t].positions[0]) for t in own] for f, own in zip(feeders, self.regulated, strict=True)
@@ -141,10 +152,14 @@ class Feeders:
         `dhz` is the change of frequency since the last solution [Hz], if any is known.
         """
         forest, v = self.forest, v_interface[self.interface]
-        self.converged = forest.solve(v, dhz)
+        self.converged = forest.solve(v, dhz) & ~self.held
         if not self.converged.all():
-            for f in np.flatnonzero(~self.converged).tolist():
+            for f in np.flatnonzero(~self.converged & ~self.held).tolist():
                 self.converged[f] = self._solve_alone(f, complex(v[f]))
+            lost = ~self.converged
+            self.held = lost & self.hold
+            forest.v[np.repeat(lost, np.diff(self.node_start))] = np.nan
+        self._last_mva[self.converged] = forest.power_mva[self.converged]
         return self._drawn(v_interface.size)
 
     def foresee(self, v_interface: Complexes, dhz: float = 0.0) -> Drawn:
@@ -153,6 +168,9 @@ class Feeders:
         return self._drawn(v_interface.size)
 
     def _drawn(self, interfaces: int) -> Drawn:
+        if self.held.any():
+            self.forest.power_mva[self.held] = self._last_mva[self.held]
+            self.forest.root_mva[1:, self.held] = 0.0
         return Drawn(*(self.forest.root_mva @ (self.interface[:, None] == np.arange(interfaces))))
 
     def _solve_alone(self, f: int, v: complex) -> bool:
@@ -184,6 +202,23 @@ class Feeders:
     def forget_alone(self) -> None:
         """Drop the power flows of feeders that are solved by themselves, and with them where they would start."""
         self._alone.clear()
+
+    def get_state(self) -> dict[str, Any]:
+        """Return switches, voltages, and what is held or would be."""
+        return {
+            "switches": [s.get_state() for s in self.states], "forest": self.forest.get_state(),
+            "held": self.held.copy(), "last_mva": self._last_mva.copy(),
+        }
+
+    def set_state(self, state: dict[str, Any], pos: Ints) -> None:
+        """Continue from `get_state`, with the regulated transformers at `pos`."""
+        for kept, switch in zip(state["switches"], self.states, strict=True):
+            switch.set_state(kept)
+        for f in range(len(self.feeders)):
+            self.switch(f)
+        self.set_taps(pos)
+        self.forest.set_state(state["forest"])
+        self.held, self._last_mva = np.array(state["held"]), np.array(state["last_mva"])
 
     def collect(self) -> None:
         """Work out flows, loadings and losses of the last solution."""

@@ -47,6 +47,16 @@ class FeederPoints:
 
 
 @dataclass(frozen=True)
+class StoragePoint:
+    """The batteries of one feeder, which tell power and energy together: numbers, and rows among all batteries."""
+
+    sender: str
+    to: str
+    device: Ints
+    row: Ints
+
+
+@dataclass(frozen=True)
 class Bands:
     """Report by exception: every `scan_ms` a station tells what has left these bands since it last told it."""
 
@@ -71,6 +81,8 @@ class MeterPlan:
         Readings are told in whole multiples of these; 0: as they are.
     bands : Bands, optional
         Stations that report between their telegrams what has changed.
+    storage : tuple of StoragePoint
+        Batteries that tell how they stand, as often as the secondary substations.
     """
 
     dso: str
@@ -87,6 +99,7 @@ class MeterPlan:
     v_step_pu: float = 0.0
     power_step_mva: float = 0.0
     bands: Bands | None = None
+    storage: tuple[StoragePoint, ...] = ()
 
     @property
     def smart(self) -> bool:

@@ -7,6 +7,7 @@ what one place measures at one instant. Sizes follow IEC 60870-5-104: 27 bytes a
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -35,7 +36,7 @@ class Metering:
     ports = Ports(
         reads=(
             "v_pu", "p_node_mw", "q_node_mvar", "flow_p_mw", "flow_q_mvar", "loading_percent", "tap_pos",
-            "v_set_pu", "der_avail_mw", "der_mw", "faults", "interface", "cell",
+            "v_set_pu", "der_avail_mw", "der_mw", "faults", "interface", "cell", "storage",
         ),
         tells=("frames", "own"),
     )
@@ -46,7 +47,7 @@ class Metering:
         self._step_ms = step_ms
         self._rng = {
             (plan.dso, purpose): np.random.default_rng([seed, zlib.crc32(plan.dso.encode()), zlib.crc32(purpose)])
-            for plan in plans for purpose in (b"primary", b"secondary", b"smart", b"own", b"der")
+            for plan in plans for purpose in (b"primary", b"secondary", b"smart", b"own", b"der", b"storage")
         }
         self._primaries = {plan.dso: PrimaryStations(plan) for plan in plans}
         self._secondaries = {plan.dso: SecondaryStations(plan) for plan in plans}
@@ -73,6 +74,8 @@ class Metering:
                         frames += _secondary(stations, state, noise, now_ms, by_exception=not due)
                 if plan.der_to and now_ms % plan.der_ms == 0:
                     frames += self._der(plan, state, now_ms)
+                if plan.storage and now_ms % plan.secondary_ms == 0:
+                    frames += self._storage(plan, inputs["storage"]["der"], now_ms)
             for fault in items(inputs, "faults"):
                 frames += self._fault_frames(fault, now_ms)
             self._interfaces(inputs, now_ms, frames, own)
@@ -113,17 +116,28 @@ class Metering:
         ]
 
     def _der(self, plan: MeterPlan, state: Mapping[str, Any], now_ms: int) -> list[Message]:
-        """Return what all DER of each feeder give and could give, to whoever subscribed to it."""
+        """Return what all DER of each feeder give and could give, where it is known, to whoever subscribed to it."""
         feeders = plan.feeders
         noise = 1 + plan.p_class_percent * self._noise(plan, b"der", (2, len(feeders.feeders)))
         first = feeders.node_start[:-1]
         given, could = (
-            (np.add.reduceat(np.nan_to_num(state[port]), first) * error).tolist()
+            (np.add.reduceat(state[port], first) * error).tolist()
             for port, error in zip(("der_mw", "der_avail_mw"), noise, strict=True)
         )
         return [
             _frame(feeder.name, to, "der", {"der_mw": given[f], "der_avail_mw": could[f]}, now_ms)
-            for f, feeder in enumerate(feeders.feeders) for to in plan.der_to
+            for f, feeder in enumerate(feeders.feeders) if math.isfinite(given[f]) for to in plan.der_to
+        ]
+
+    def _storage(self, plan: MeterPlan, state: Mapping[str, Floats], now_ms: int) -> list[Message]:
+        """Return what the batteries of each feeder give and hold."""
+        error = 1 + plan.p_class_percent * self._noise(plan, b"storage", (2, len(state["p_mw"])))
+        p_mw, soc_mwh = state["p_mw"] * error[0], state["soc_mwh"] * error[1]
+        return [
+            _frame(point.sender, point.to, "storage", {
+                "device": point.device, "p_mw": p_mw[point.row], "soc_mwh": soc_mwh[point.row],
+            }, now_ms)
+            for point in plan.storage
         ]
 
     def _interfaces(self, inputs: Inputs, now_ms: int, frames: list[Message], own: list[Message]) -> None:
@@ -140,7 +154,7 @@ class Metering:
             frames += [Message(name, to, "interface", values, now_ms, size) for to in receivers]
             if site:
                 own.append(Message(name, site, "interface", values, now_ms, size))
-        keys = ("f_hz", "p_tie_mw", "p_sched_mw")
+        keys = ("f_hz", "p_tie_mw", "p_sched_mw", "inertia_mws", "largest_mw")
         every = {"cell": np.arange(len(cell["f_hz"])), **{key: cell[key] for key in keys}}
         own.append(_frame(plan.tso, plan.tso, "tie", every, now_ms))
         for to, at in plan.tie_to:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,9 @@ class DistributionSimulator:
     transmission grid makes of it (`Offer`), solves at those voltages and writes down what the instant came to; if
     the interfaces draw something else than was expected there it tells `exchange` again. Taps, switches and base
     injections stand still meanwhile. In the first instant it has no voltages and waits for an offer.
+
+    A feeder without a solution stops the run, or is held (`Feeders`): then it has no readings, NaN in all its
+    figures and ``converged`` 0, while its devices go on at the voltage and the power that they had last.
     """
 
     ports = Ports(
@@ -73,7 +76,7 @@ class DistributionSimulator:
         self._avr, self._busbar = avr, busbar
         self._faults = sorted(faults, key=lambda f: f.at_ms)
         self._authorize, self._step_ms = authorize, step_ms
-        self._now_ms = self._solved_ms = -1
+        self._now_ms = self._solved_ms = self._tried_ms = -1
         self._offers = 0
         self._upstream = Upstream()
         kinds = np.concatenate([f.grid.branch_kind for f in feeders.feeders])
@@ -85,6 +88,8 @@ class DistributionSimulator:
         ]
         self._regulated = np.searchsorted(self._trafos, np.array(regulated, np.int64))
         feeders.set_taps(avr.pos)
+        if feeders.hold:
+            self.ports = replace(self.ports, finite=("p_real_mw", "q_real_mvar"))
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Prepare the instant once and tell what is drawn; on an offer solve with it, and tell what is different."""
@@ -122,7 +127,9 @@ class DistributionSimulator:
         return self._exchange(drawn, v_pu, f_hz)
 
     def _drawn(self, now_ms: int, v_pu: Complexes, f_hz: float) -> Drawn:
-        """Solve all feeders at these voltages and this frequency."""
+        """Solve all feeders at these voltages and this frequency; at a new instant those that were held, too."""
+        if now_ms != self._tried_ms:
+            self._tried_ms, self.feeders.held[:] = now_ms, False
         drawn = self.feeders.solve(v_pu, self.devices.follow(f_hz))
         if self._offers < SETTLING_OFFERS and self._solved_ms in (-1, now_ms):
             self._offers += 1
@@ -241,20 +248,14 @@ class DistributionSimulator:
     def get_state(self) -> dict[str, Any]:
         """Return taps, switches, the last voltages and the frequency they were found at."""
         return {
-            "avr": self._avr.get_state(), "switches": [s.get_state() for s in self.feeders.states],
-            "forest": self.feeders.forest.get_state(), "solved_ms": self._solved_ms, "f_hz": self.devices.f_hz,
-            "offers": self._offers, "upstream": self._upstream.get_state(),
+            "avr": self._avr.get_state(), "feeders": self.feeders.get_state(), "devices": self.devices.get_state(),
+            "solved_ms": self._solved_ms, "offers": self._offers, "upstream": self._upstream.get_state(),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self._avr.set_state(state["avr"])
-        for kept, switch in zip(state["switches"], self.feeders.states, strict=True):
-            switch.set_state(kept)
-        for f in range(len(self.feeders.feeders)):
-            self.feeders.switch(f)
-        self.feeders.set_taps(self._avr.pos)
-        self.feeders.forest.set_state(state["forest"])
-        self._solved_ms, self.devices.f_hz = state["solved_ms"], state["f_hz"]
-        self._offers = state["offers"]
+        self.feeders.set_state(state["feeders"], self._avr.pos)
+        self.devices.set_state(state["devices"])
+        self._solved_ms, self._offers = state["solved_ms"], state["offers"]
         self._upstream.set_state(state["upstream"])

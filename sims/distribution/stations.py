@@ -76,7 +76,8 @@ class PrimaryStations:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Give number and content of each station's frame; `noise` [3, transformer] is in shares of the class.
 
-        By exception only those speak of which a transformer has left its band or moved its tap.
+        By exception only those speak of which a transformer has left its band or moved its tap; none does of
+        whose feeder nothing is known.
         """
         own = noise[:, self._tap]
         row = self._row
@@ -85,12 +86,13 @@ class PrimaryStations:
         q = state["flow_q_mvar"][row] * (1 + self._p_class * own[2])
         v, p, q = _whole(v, self._v_step), _whole(p, self._power_step), _whole(q, self._power_step)
         position = state["tap_pos"][self._tap].astype(float)
-        speaks = np.ones(len(self._line), bool)
+        known = np.isfinite(p)
+        speaks = np.array([bool(known[a].all()) for a in self._own], bool)
         if self.told is not None:
             measured = np.array([v, p, q, position])
             moved = self.told.moved(measured)
             if by_exception:
-                speaks = np.array([bool(moved[a].any()) for a in self._own], bool)
+                speaks &= np.array([bool(moved[a].any()) for a in self._own], bool)
             self.told.tell(measured, np.repeat(speaks, [a.stop - a.start for a in self._own]))
         wanted, loading = state["v_set_pu"][self._tap], state["loading_percent"][row]
         heads = _or_zero(state["loading_percent"][self._head])

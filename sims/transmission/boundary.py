@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sims.grid.exchange import Exchange
+from sims.transmission.quasi_steady import Response
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
+
+
+@dataclass
+class Held:
+    """What interfaces draw between two solutions of their feeders: a line over voltage, less what devices answer.
+
+    Arrays [interface]: what the feeders drew at the voltages `v_pu` [MVA], its slope [MVA/pu], and what the devices
+    have fed in since, because frequency has moved [MW]. Of frequency itself the line knows nothing.
+    """
+
+    drawn_mva: Complexes
+    per_pu: Complexes
+    v_pu: Floats
+    der_mw: Floats
+
+    def __post_init__(self) -> None:
+        self.per_hz = np.zeros_like(self.per_pu)
+
+    def expected(self, v_pu: Floats, df_hz: Floats | float = 0.0) -> Complexes:
+        """Return what is drawn at these voltages, whatever the deviation [MVA]."""
+        del df_hz
+        out: Complexes = self.drawn_mva - self.der_mw + self.per_pu * (v_pu - self.v_pu)
+        return out
 
 
 class Boundary:
@@ -59,6 +84,14 @@ class Boundary:
         self._exchanges[at] += 1
         self.s_mva[at], self.per_pu[at], self.per_hz[at] = told.s_mva, per_pu, per_hz
         self._v_pu[at], self._df_hz[at] = told.v_pu, df_hz
+
+    def contraction(self, response: Response) -> float:
+        """Return rho = |dV/dS dS/dV|, by which an exchange of voltages and powers alone would shrink an error.
+
+        At 1 the feeders answer voltage as strongly as the grid gives way to what they draw.
+        """
+        loop = response.v_by_p * self.per_pu.real + response.v_by_q * self.per_pu.imag
+        return float(np.abs(np.linalg.eigvals(loop)).max(initial=0.0))
 
     def get_state(self) -> dict[str, Any]:
         """Return the last exchange of every interface with its slopes."""

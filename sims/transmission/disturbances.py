@@ -32,6 +32,11 @@ class Condition:
     drawn_mva: NDArray[np.complex128]
     ramp_mva_per_s: NDArray[np.complex128]
 
+    def drift(self, ms: int) -> None:
+        """Let what is drawn follow its ramps for `ms`."""
+        if self.ramp_mva_per_s.any():
+            self.drawn_mva += self.ramp_mva_per_s * (ms / MS_PER_S)
+
     @classmethod
     def normal(cls, case: MachineCase) -> Condition:
         """Everything in service, nothing added."""
@@ -105,20 +110,26 @@ class LoadRamp(_AtBus):
             return f"a ramp must last longer than {self.duration_ms} ms; use LoadStep for a sudden change"
         return super().fault(case)
 
+    def turns(self) -> tuple[RampTurn, RampTurn]:
+        """Return how it begins and how it ends."""
+        rate = (self.p_mw + 1j * self.q_mvar) * MS_PER_S / self.duration_ms
+        return RampTurn(self.t_ms, self.bus, rate), RampTurn(self.t_ms + self.duration_ms, self.bus, -rate)
+
     def apply(self, case: MachineCase, condition: Condition) -> list[Disturbance]:
         """See `Disturbance`."""
-        rate = (self.p_mw + 1j * self.q_mvar) * MS_PER_S / self.duration_ms
-        condition.ramp_mva_per_s[self.buses(case)] += rate
-        return [_RampEnd(self.t_ms + self.duration_ms, self.bus, rate)]
+        begins, ends = self.turns()
+        return [*begins.apply(case, condition), ends]
 
 
 @dataclass(frozen=True)
-class _RampEnd(_AtBus):
-    rate: complex
+class RampTurn(_AtBus):
+    """The rate at which consumption at a bus rises changes by `mva_per_s`."""
+
+    mva_per_s: complex
 
     def apply(self, case: MachineCase, condition: Condition) -> list[Disturbance]:
         """See `Disturbance`."""
-        condition.ramp_mva_per_s[self.buses(case)] -= self.rate
+        condition.ramp_mva_per_s[self.buses(case)] += self.mva_per_s
         return []
 
 

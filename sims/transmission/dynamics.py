@@ -126,6 +126,11 @@ class Dynamics(Readings):
         return copy.deepcopy(self._condition)
 
     @property
+    def online(self) -> NDArray[np.bool_]:
+        """Which machines run, [machine]."""
+        return self._condition.online.copy()
+
+    @property
     def islands(self) -> int:
         """Number of islands with a machine running."""
         return int(self._net.count)
@@ -157,14 +162,15 @@ class Dynamics(Readings):
         s = np.asarray(p_mw, np.float64) + 1j * np.asarray(q_mvar, np.float64)
         self._check_shape("boundary power", s, len(self.interfaces))
         self._boundary = s
-        self._refresh_slots()
+        self._slot, self._stale = self._slots.held(self._table, s), True
 
-    def set_boundary_sensitivity(self, dp_dv: Array, dq_dv: Array) -> None:
-        """Let the held powers answer the voltage, linearly about its present value [MW/pu, Mvar/pu], per interface."""
-        rows = [np.asarray(dp_dv, np.float64), np.asarray(dq_dv, np.float64)]
-        for name, row in zip(("dp_dv", "dq_dv"), rows, strict=True):
+    def set_boundary_sensitivity(self, dp_dv: Array, dq_dv: Array, v_pu: Array | None = None) -> None:
+        """Let the held powers, which come in at `v_pu` (or at present), answer voltage linearly [MW/pu, Mvar/pu]."""
+        at = self.v_interface_pu if v_pu is None else v_pu
+        rows = [np.asarray(row, np.float64) for row in (dp_dv, dq_dv, at)]
+        for name, row in zip(("dp_dv", "dq_dv", "v_pu"), rows, strict=True):
             self._check_shape(name, row, len(self.interfaces))
-        self._sensitivity = np.stack([*rows, self.v_interface_pu])
+        self._sensitivity = np.stack(rows)
         self._refresh_slots()
 
     def set_p_ref(self, dp_mw: Array) -> None:
@@ -244,7 +250,7 @@ class Dynamics(Readings):
         island = self._net.island
         start = (v_bus * np.exp(-1j * self._frames()[np.maximum(island, 0)]) * (island >= 0))[self._slots.bus]
         self._v = np.concatenate([start.real, start.imag])
-        self._slot = self._slots.table(self._condition, self._boundary, self._sensitivity)
+        self._refresh_slots()
         self._relinearise()
 
     def _reduce(self) -> None:
@@ -258,8 +264,8 @@ class Dynamics(Readings):
         self._weigh()
 
     def _refresh_slots(self) -> None:
-        self._slot = self._slots.table(self._condition, self._boundary, self._sensitivity)
-        self._stale = True
+        self._table = self._slots.table(self._condition, self._sensitivity)
+        self._slot, self._stale = self._slots.held(self._table, self._boundary), True
 
     def _relinearise(self) -> None:
         e = self._internal_voltages()
@@ -309,9 +315,8 @@ class Dynamics(Readings):
 
     def _elapse(self, ms: int) -> None:
         self.now_ms += ms
-        ramp = self._condition.ramp_mva_per_s
-        if ramp.any():
-            self._condition.drawn_mva += ramp * (ms / MS_PER_S)
+        if self._condition.ramp_mva_per_s.any():
+            self._condition.drift(ms)
             self._refresh_slots()
 
     def _scratch(self) -> Array:

@@ -38,6 +38,8 @@ O_TE, O_PM, O_VT = range(3)
 
 DONE, BLEW_UP, NO_VOLTAGE = range(3)
 N_WORK = 7
+# rows of the work space that hold what a reader may want: internal voltages, slot currents, angles of the islands
+W_E, W_CURRENT, W_FRAME = 0, 2, 5
 MAX_ITER = 12
 SPEED_LIMIT = 0.2  # pu: 10 Hz at 50 Hz, far beyond any machine's protection
 
@@ -73,8 +75,8 @@ def evaluate(
         Negative where the load iteration found no voltage.
     """
     n, m = x.shape[1], slot.shape[1]
-    e, base, cur, rest, vt, turn = work[0], work[1], work[2], work[3], work[4], work[6]
-    frame, mass = work[5, :n_island], work[5, n_island : 2 * n_island]
+    e, base, cur, rest, vt, turn = work[W_E], work[1], work[W_CURRENT], work[3], work[4], work[6]
+    frame, mass = work[W_FRAME, :n_island], work[W_FRAME, n_island : 2 * n_island]
     for k in range(n_island):
         frame[k] = 0.0
         mass[k] = 0.0

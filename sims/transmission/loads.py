@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sims.core.arrays import summed
 from sims.transmission import currents as k
 from sims.transmission.case import MachineCase
 from sims.transmission.disturbances import Condition
@@ -42,6 +43,8 @@ class Slots:
         at = np.full(self.case.n_bus, -1, np.int64)
         at[self.bus] = np.arange(len(bus))
         self.interface = at[self.interface_bus]
+        self._still = np.zeros((k.N_SLOT, len(bus)))
+        self._still[k.S_IP], self._still[k.S_IQ] = self._current.real[self.bus], self._current.imag[self.bus]
 
     def admit(self, bus: list[int]) -> bool:
         """Make slots at further buses; tells whether any was new."""
@@ -50,27 +53,30 @@ class Slots:
         self._place(both)
         return new
 
-    def table(self, condition: Condition, boundary_mva: Complex, sensitivity: Array) -> Array:
-        """Return the slots as the kernel reads them [slot row, slot], on the system base.
+    def table(self, condition: Condition, sensitivity: Array) -> Array:
+        """Return the slots as the kernel reads them [slot row, slot], on the system base, nothing held at interfaces.
 
         Parameters
         ----------
-        boundary_mva : complex array [interface]
-            Power into the grid.
         sensitivity : array [3, interface]
-            dP/dV and dQ/dV [MW/pu, Mvar/pu] and the voltage [pu] at which `boundary_mva` holds.
+            dP/dV and dQ/dV [MW/pu, Mvar/pu] and the voltage [pu] at which the power at the interface holds.
         """
-        base = self.case.base_mva
-        s = self._power - condition.drawn_mva / base
-        np.add.at(s, self.interface_bus, boundary_mva / base)
-        rate = -condition.ramp_mva_per_s / base
-        out = np.zeros((k.N_SLOT, len(self.bus)))
-        out[k.S_P], out[k.S_Q] = s.real[self.bus], s.imag[self.bus]
-        out[k.S_DP], out[k.S_DQ] = rate.real[self.bus], rate.imag[self.bus]
-        out[k.S_IP], out[k.S_IQ] = self._current.real[self.bus], self._current.imag[self.bus]
-        np.add.at(out[k.S_PV], self.interface, sensitivity[0] / base)
-        np.add.at(out[k.S_QV], self.interface, sensitivity[1] / base)
-        out[k.S_VH, self.interface] = sensitivity[2]
+        base, count, at = self.case.base_mva, len(self.bus), self.interface
+        out = self._still.copy()
+        s = (self._power - condition.drawn_mva / base)[self.bus]
+        rate = -condition.ramp_mva_per_s[self.bus] / base
+        out[k.S_P], out[k.S_Q] = s.real, s.imag
+        out[k.S_DP], out[k.S_DQ] = rate.real, rate.imag
+        out[k.S_PV], out[k.S_QV] = (summed(at, row / base, count) for row in sensitivity[:2])
+        out[k.S_VH, at] = sensitivity[2]
+        return out
+
+    def held(self, table: Array, boundary_mva: Complex) -> Array:
+        """Return a `table` with these powers into the grid at the interfaces [MVA]."""
+        out, count = table.copy(), len(self.bus)
+        pu = boundary_mva / self.case.base_mva
+        out[k.S_P] += summed(self.interface, pu.real, count)
+        out[k.S_Q] += summed(self.interface, pu.imag, count)
         return out
 
 

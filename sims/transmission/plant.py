@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+ON_MW = 1e-3
+"""Above that output a machine counts as running."""
 
 
 @dataclass(frozen=True)
 class Plant:
     """Names and places: machines with their cell, interfaces with the DSO's slice, each cell's bias [MW/Hz].
 
-    `afrr_mw` is what each machine has contracted for restoration, both ways, `full_s` how long it takes to give all.
+    `afrr_mw` is what each machine has contracted for restoration, both ways, `full_s` how long it takes to give all,
+    `stored_mws` its kinetic energy at nominal speed.
     """
 
     machines: tuple[str, ...]
@@ -25,7 +28,14 @@ class Plant:
     load_cell: NDArray[np.int64]
     bias_mw_per_hz: Floats
     afrr_mw: Floats
+    stored_mws: Floats
     full_s: float = 300.0
+
+    def running(self, p_gen_mw: Floats) -> tuple[Floats, Floats]:
+        """Return the kinetic energy of the machines that run [MWs], and the power of the largest, by cell [MW]."""
+        member = self.machine_cell == np.arange(self.n_cells)[:, None]
+        stored: Floats = member @ np.where(p_gen_mw > ON_MW, self.stored_mws, 0.0)
+        return stored, np.where(member, p_gen_mw, 0.0).max(axis=1)
 
     @property
     def n_cells(self) -> int:

@@ -144,7 +144,8 @@ class QuasiSteady:
     def hold_voltages(self, v_pu: Floats) -> None:
         """Let the machines hold `v_pu` [machine] at their terminals."""
         self.engine.set("gen", "vm_pu", v_pu[self._others])
-        self.engine.set("ext_grid", "vm_pu", v_pu[self.slack])
+        root = self.engine.compiled.root_v
+        self.engine.set_slack(v_pu[self.slack] * root / np.abs(root))
         self._held_pu, self._response = v_pu, None
 
     @property
@@ -274,6 +275,7 @@ class QuasiSteady:
         return {
             "df_hz": self.df_hz, "running": self.running.copy(), "held_pu": self._held_pu, "v": self.engine.v.copy(),
             "p_set_mw": self._p_set_mw.copy(), "static_mva": self._static_mva.copy(),
+            "p_gen_mw": self.p_gen_mw.copy(), "load_mva": self.load_mva.copy(),
             "boundary_mva": self.boundary_mva.copy(), "solves": self._solves, "unseen": self._unseen.copy(),
             "response": None if self._response is None else vars(self._response),
         }
@@ -287,6 +289,7 @@ class QuasiSteady:
             self.hold_voltages(np.array(state["held_pu"]))
         self.engine.start_from(np.array(state["v"]))
         self._p_set_mw, self._static_mva = np.array(state["p_set_mw"]), np.array(state["static_mva"])
+        self.p_gen_mw, self.load_mva = np.array(state["p_gen_mw"]), np.array(state["load_mva"])
         self.boundary_mva, self._solves = np.array(state["boundary_mva"]), state["solves"]
         self._unseen = np.array(state["unseen"])
         self._response = None if state["response"] is None else Response(**state["response"])

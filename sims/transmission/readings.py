@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from sims.core.arrays import summed
 from sims.core.clock import MS_PER_S
 from sims.transmission import kernel as k
 from sims.transmission.case import MachineCase
-from sims.transmission.currents import load_current
 from sims.transmission.disturbances import Condition
 from sims.transmission.loads import Slots
 from sims.transmission.network import Reduced, branch_admittances
@@ -61,6 +61,10 @@ class Readings:
             elif buses.any():  # no machine of its own: the cell follows the rotors that its buses see
                 self._cell_weight[c] = self._net.divider[buses].mean(axis=0)
         self._bus_weight = np.where((self._net.island >= 0)[:, None], self._net.divider, np.nan)
+        self._interface_weight = self._bus_weight[self._interface_bus]
+        self._admittances = branch_admittances(self.case)
+        a, b = self.case.bus_cell[self.case.branch_from], self.case.bus_cell[self.case.branch_to]
+        self._tie = np.flatnonzero(a != b)
 
     @property
     def f_coi_hz(self) -> float:
@@ -85,8 +89,7 @@ class Readings:
     @property
     def f_interface_hz(self) -> Array:
         """Frequency [interface] after the frequency divider: rotor speeds by electrical distance, no d(theta)/dt."""
-        return np.asarray(
-            self.case.f0_hz * (1.0 + self._bus_weight[self._interface_bus] @ self._x[k.OMEGA]), np.float64)
+        return np.asarray(self.case.f0_hz * (1.0 + self._interface_weight @ self._x[k.OMEGA]), np.float64)
 
     @property
     def interface_cell(self) -> Index:
@@ -158,16 +161,16 @@ class Readings:
     def _solved(self) -> None:
         if not self._stale:
             return
-        out, found = self._evaluate(self._x, self._v, self._slot, self._scratch(), np.empty_like(self._x))
+        scratch, n, m = self._scratch(), len(self.case.machines), len(self._slots.bus)
+        out, found = self._evaluate(self._x, self._v, self._slot, scratch, np.empty_like(self._x))
         if found < 0:
             self._relinearise()
-            out, _ = self._evaluate(self._x, self._v, self._slot, self._scratch(), np.empty_like(self._x))
+            out, _ = self._evaluate(self._x, self._v, self._slot, scratch, np.empty_like(self._x))
         self._out, self._stale = out, False
-        m = len(self._slots.bus)
-        current = np.empty(2 * m)
-        load_current(self._v, self._slot, 0.0, self.v_floor_pu, current)
-        v = self._net.a @ self._internal_voltages() + self._net.z @ (current[:m] + 1j * current[m:])
-        self._solved_v: Complex = v * np.exp(1j * self._frames()[np.maximum(self._net.island, 0)])
+        e, current, frame = scratch[k.W_E], scratch[k.W_CURRENT], scratch[k.W_FRAME]
+        v = self._net.a @ (e[:n] + 1j * e[n : 2 * n]) + self._net.z @ (current[:m] + 1j * current[m : 2 * m])
+        self._solved_v: Complex = v * np.exp(1j * frame[np.maximum(self._net.island, 0)])
+        self._flow: tuple[Complex, Complex] | None = None
 
     def _relinearise(self) -> None:
         raise NotImplementedError
@@ -204,11 +207,13 @@ class Readings:
     @property
     def s_branch_mva(self) -> tuple[Complex, Complex]:
         """Power into each branch at its from and its to end [branch]; 0 where it is open."""
-        f, t = self.case.branch_from, self.case.branch_to
-        yff, yft, ytf, ytt = branch_admittances(self.case)
-        v, closed = self.v_bus, self._condition.closed * self.case.base_mva
-        at_from = v[f] * np.conj(yff * v[f] + yft * v[t]) * closed
-        return at_from, v[t] * np.conj(ytf * v[f] + ytt * v[t]) * closed
+        self._solved()
+        if self._flow is None:
+            v, closed = self._solved_v, self._condition.closed * self.case.base_mva
+            yff, yft, ytf, ytt = self._admittances
+            vf, vt = v[self.case.branch_from], v[self.case.branch_to]
+            self._flow = vf * np.conj(yff * vf + yft * vt) * closed, vt * np.conj(ytf * vf + ytt * vt) * closed
+        return self._flow
 
     @property
     def p_tie_mw(self) -> Array:
@@ -223,8 +228,6 @@ class Readings:
     @property
     def p_export_mw(self) -> Array:
         """Power that leaves each cell over its ties [cell], every tie metered at the cell's own end."""
-        at_from, at_to = self.s_branch_mva
-        a, b = self.case.bus_cell[self.case.branch_from], self.case.bus_cell[self.case.branch_to]
-        tie, n = a != b, len(self.case.cells)
-        return np.asarray(
-            np.bincount(a[tie], at_from.real[tie], n) + np.bincount(b[tie], at_to.real[tie], n), np.float64)
+        (at_from, at_to), tie, n = self.s_branch_mva, self._tie, len(self.case.cells)
+        cell, a, b = self.case.bus_cell, self.case.branch_from[tie], self.case.branch_to[tie]
+        return summed(cell[a], at_from.real[tie], n) + summed(cell[b], at_to.real[tie], n)

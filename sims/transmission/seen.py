@@ -13,6 +13,7 @@ from sims.transmission.ties import Ties
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
+Rows = dict[str, dict[str, Floats]]
 
 
 @dataclass(frozen=True)

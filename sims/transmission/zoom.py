@@ -3,50 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sims.transmission.case import MachineCase
+from sims.transmission.boundary import Held
 from sims.transmission.disturbances import Condition, Disturbance
 from sims.transmission.dynamics import Dynamics
-from sims.transmission.grid import InterfaceTransformer
+from sims.transmission.machinery import Machinery
 from sims.transmission.quasi_steady import QuasiSteady
-from sims.transmission.seen import Seen
+from sims.transmission.seen import Rows, Seen
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-Rows = dict[str, dict[str, Floats]]
 
 SETTLED_HZ = 1e-3
 """Most that any cell's frequency may have moved within `SETTLED_MS` to count as settled, whatever its offset."""
 SETTLED_MS = 2000
 RESTING_MS = 500
 """Interval of exchange while separate islands stand settled; there is no quasi-steady state to hand back to."""
-
-
-@dataclass(frozen=True)
-class Machinery:
-    """What the electromechanical model needs beyond the quasi-steady one.
-
-    Parameters
-    ----------
-    case : MachineCase
-        Its loads are those of the quasi-steady system, row by row; taken as constant power with self-regulation.
-    bus_node : int array [bus]
-        Node of each bus in the power flow.
-    branches : sequence of (str, int)
-        Kind and element of each branch in the power flow.
-    coupling_ms : int
-        Interval in which devices hear frequency and answer.
-    """
-
-    case: MachineCase
-    transformers: tuple[InterfaceTransformer, ...]
-    bus_node: NDArray[np.int64]
-    branches: tuple[tuple[str, int], ...]
-    coupling_ms: int = 20
 
 
 class Zoom:
@@ -60,8 +37,8 @@ class Zoom:
     ----------
     condition : Condition
         Switches, machines and steps of load contained in the solution of `system`.
-    drawn_mva, per_pu : complex array [interface]
-        What the interfaces draw in that solution, and how it follows voltage [MVA/pu].
+    held : Held
+        What the interfaces draw in that solution, and how it follows voltage.
     tap_ratio : float array [interface]
     events : sequence of Disturbance
         What happens from `at_ms` on.
@@ -74,38 +51,27 @@ class Zoom:
 
     def __init__(
         self, machinery: Machinery, system: QuasiSteady, condition: Condition, *, at_ms: int, p_set_mw: Floats,
-        drawn_mva: Complexes, per_pu: Complexes, tap_ratio: Floats, events: Sequence[Disturbance],
+        held: Held, tap_ratio: Floats, events: Sequence[Disturbance],
     ) -> None:
         own, self.machinery, self._governors = machinery.case, machinery, system.governors
-        transformers = machinery.transformers
-        count = len(transformers)
-        z = np.array([
-            complex(t.vkr_percent, np.sqrt(t.vk_percent**2 - t.vkr_percent**2)) / 100 * own.base_mva / t.sn_mva
-            for t in transformers
-        ])
-        busbars = [max(own.bus_ids) + 1 + i for i in range(count)]
-        case = replace(own.with_loads(), load_mva=system.load_mva.copy()).with_transformers(
-            [t.bus for t in transformers], busbars, z.real, z.imag, tap_ratio)
+        case, busbars = machinery.with_interfaces(tap_ratio)
         at = np.append(machinery.bus_node, system.interface_node)
-        begun = replace(
-            condition, closed=np.append(condition.closed, np.ones(count, np.bool_)),
-            drawn_mva=np.append(condition.drawn_mva, np.zeros(count)),
-            ramp_mva_per_s=np.append(condition.ramp_mva_per_s, np.zeros(count)))
         loads = [own.bus_ids[bus] for bus in own.load_bus]
+        self._count, self._case_load = len(busbars), system.load_mva.copy()
+        drawn = held.expected(np.abs(system.v_interface))
         self.dynamics = Dynamics(
-            case, system.engine.v[at], interfaces=(*busbars, *loads), condition=begun, df0_hz=system.df_hz,
-            boundary_mva=np.append(-drawn_mva, np.zeros(len(loads))), start_ms=at_ms)
+            replace(case, load_mva=self._case_load), system.engine.v[at], interfaces=(*busbars, *loads),
+            condition=machinery.begun(condition), df0_hz=system.df_hz,
+            boundary_mva=np.append(-drawn, np.zeros(len(loads))), start_ms=at_ms)
         for event in events:
             self.dynamics.schedule(event)
-        self._count, self._case_load = count, system.load_mva.copy()
         self._regulation, self._n_buses = system.self_regulation, own.n_bus
         self._p_start_mw, self._lost_mw = p_set_mw.copy(), self._losses(system)
-        self._drawn, self.der_mw = drawn_mva.copy(), np.zeros(count)
-        self._static = system.static_mva.copy()
-        self._rated = np.array([t.sn_mva for t in transformers])
+        self._rated = np.array([t.sn_mva for t in machinery.transformers])
         self.moving, self.last_event_ms = True, at_ms
-        self.plan(p_set_mw, self._static)
-        self._slope(per_pu)
+        self.held = held
+        self.plan(p_set_mw, system.static_mva)
+        self.feeders(held)
 
     def _losses(self, system: QuasiSteady) -> Floats:
         """Return what each machine's turbine gives beyond its terminals and its set-point under droop [MW]."""
@@ -120,7 +86,7 @@ class Zoom:
     def whole(self) -> bool:
         """Whether one synchronous area with its slack machine stands, as the quasi-steady system needs it."""
         d = self.dynamics
-        return d.islands == 1 and bool(d.condition.online[self.machinery.case.slack])
+        return d.islands == 1 and bool(d.online[self.machinery.case.slack])
 
     @property
     def step_ms(self) -> int:
@@ -134,44 +100,31 @@ class Zoom:
         self.dynamics.set_valve_range(
             np.maximum(p_set_mw - g.fcr_mw, 0.0) + self._lost_mw,
             np.minimum(p_set_mw + g.fcr_mw, g.p_max_mw) + self._lost_mw)
-        self._static = static_mva.copy()
+        self._p_set, self._static = p_set_mw.copy(), static_mva.copy()
+
+    def feeders(self, held: Held) -> None:
+        """Take what the feeders draw at the present voltages and frequency, solved anew."""
+        self.held = held
+        none = np.zeros(self._case_load.size)
+        self.dynamics.set_boundary_sensitivity(
+            np.append(-held.per_pu.real, none), np.append(-held.per_pu.imag, none), np.append(held.v_pu, none))
         self._hold()
-
-    def answer(self, der_mw: Floats) -> None:
-        """Let the devices feed `der_mw` [interface] beyond what their feeders were solved for, from now on."""
-        self.der_mw = np.array(der_mw, np.float64)
-        self._hold()
-
-    def feeders(self, drawn_mva: Complexes, per_pu: Complexes) -> None:
-        """Take what the feeders draw at the present voltages and frequency, solved anew; answers start again."""
-        self._drawn, self.der_mw = drawn_mva.copy(), np.zeros(self._count)
-        self._slope(per_pu)
-        self._hold()
-
-    def expected_mva(self, v_pu: Floats) -> Complexes:
-        """Return what the interfaces are taken to draw at these voltages [MVA]."""
-        out: Complexes = self._drawn - self.der_mw + self._per_pu * (v_pu - self._v_fed)
-        return out
-
-    def _slope(self, per_pu: Complexes) -> None:
-        self._per_pu, self._v_fed = per_pu.copy(), np.abs(self.v_interface)
-        zeros = np.zeros(self._case_load.size)
-        self.dynamics.set_boundary_sensitivity(np.append(-per_pu.real, zeros), np.append(-per_pu.imag, zeros))
 
     def _hold(self) -> None:
         """Hold the powers at the interfaces, and the static loads at the frequency of their bus."""
         df = self.dynamics.f_interface_hz[self._count :] - self.machinery.case.f0_hz
-        self.load_mva = self._static * (1 + self._regulation * np.nan_to_num(df))
-        own = self._case_load - self.load_mva
+        self.load_mva = self._static * (1 + self._regulation * np.where(np.isnan(df), 0.0, df))
+        held, own = self.held, self._case_load - self.load_mva
         self.dynamics.set_boundary(
-            np.append(self.der_mw - self._drawn.real, own.real), np.append(-self._drawn.imag, own.imag))
+            np.concatenate((held.der_mw - held.drawn_mva.real, own.real)),
+            np.concatenate((-held.drawn_mva.imag, own.imag)))
 
     def advance(self, until_ms: int) -> None:
         """Integrate to `until_ms`, the loads following frequency every coupling interval; see `Dynamics.advance`."""
         d, coupling = self.dynamics, self.machinery.coupling_ms
         while d.now_ms < until_ms:
-            d.advance(min(until_ms, (d.now_ms // coupling + 1) * coupling))
             self._hold()
+            d.advance(min(until_ms, (d.now_ms // coupling + 1) * coupling))
         if d.log and d.log[-1][0] > self.last_event_ms:
             self.last_event_ms = d.log[-1][0]
         if d.now_ms - self.last_event_ms < SETTLED_MS:
@@ -211,7 +164,7 @@ class Zoom:
             "cell_fine": {"f_hz": d.f_cell_hz, "p_tie_mw": d.p_export_mw},
             "interface_fine": {
                 "f_hz": d.f_interface_hz[:n], "v_pu": np.abs(self.v_interface), "p_mw": -flow.real,
-                "q_mvar": -flow.imag, "der_mw": self.der_mw,
+                "q_mvar": -flow.imag, "der_mw": self.held.der_mw,
             },
             "gen_fine": {"f_hz": d.f_machine_hz, "p_mech_mw": d.p_mech_mw, "p_elec_mw": d.p_elec_mw},
         }
@@ -245,11 +198,20 @@ class Zoom:
         Frequency and the machines' terminal voltages are taken over, and machines that are off are tripped.
         """
         d = self.dynamics
-        now, own = d.condition, self.machinery.case
-        kept = replace(
-            now, closed=now.closed[: len(own.branch_from)], drawn_mva=now.drawn_mva[: own.n_bus],
-            ramp_mva_per_s=now.ramp_mva_per_s[: own.n_bus])
         system.df_hz = self.df_hz
-        vm = np.where(now.online, d.v_terminal_pu, 1.0)
-        system.hold_voltages(vm)
-        return kept
+        system.hold_voltages(np.where(d.online, d.v_terminal_pu, 1.0))
+        return self.machinery.kept(d.condition)
+
+    def get_state(self) -> dict[str, Any]:
+        """Return where the machines have come to; a zoom that starts alike goes on from there."""
+        return {
+            "dynamics": self.dynamics.get_state(), "held": self.held, "p_set": self._p_set, "static": self._static,
+            "load": self.load_mva, "moving": self.moving, "last_event_ms": self.last_event_ms,
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Continue from `get_state`."""
+        self.plan(state["p_set"], state["static"])
+        self.held, self.load_mva = state["held"], state["load"]
+        self.moving, self.last_event_ms = state["moving"], state["last_event_ms"]
+        self.dynamics.set_state(state["dynamics"])

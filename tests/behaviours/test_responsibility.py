@@ -36,9 +36,9 @@ def bossy(at, under="manage_congestion", duty="observe"):
 @pytest.mark.parametrize(
     ("architecture", "stage", "at", "under", "duty", "rule"),
     [
-        ("centralized", 1, "dms", "manage_congestion", "observe", "stage 1 is held by nobody, not by dms"),
+        ("centralized", 1, "dms", "manage_congestion", "observe", "stage 1 is held by operator, not by dms"),
         ("centralized", 3, "dms", "balance_cell", "observe", "stage 3 is held by tso, not by dms"),
-        ("distributed", 1, "agent", "manage_congestion", "observe", "stage 1 is held by nobody, not by agent"),
+        ("distributed", 1, "agent", "manage_congestion", "observe", "stage 1 is held by operator, not by agent"),
         ("centralized", 2, "tso", "manage_congestion", "balance_cell", "not by tso"),
         ("centralized", 2, "dms", "rule_the_world", "observe", "no duty of the table"),
     ],
@@ -81,8 +81,8 @@ def test_in_every_pairing_each_act_carried_out_was_its_actors_to_do(runs, acts, 
             assert duty == "balance_cell"
             assert stage < 4
             assert asset.startswith("gen.")
-        elif kind == "crew":
-            assert duty == "restore_supply"
+        elif kind in ("crew", "operator"):
+            assert duty == {"crew": "restore_supply", "operator": "manage_congestion"}[kind]
         else:
             assert stage >= first[duty]
             assert (kind == "dms") == (architecture == "centralized")

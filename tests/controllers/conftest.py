@@ -25,7 +25,7 @@ class Physics:
         self.p_max = d.p_rated_mw.copy()
         self.p_set = np.zeros(len(d.index))
         self.q_set = np.zeros(len(d.index))
-        self.droop = np.zeros(len(d.index))
+        self.droop, self.inertia = np.zeros(len(d.index)), np.zeros(len(d.index))
         self.rating_scale = rating_scale
         self.fault_line = None
         self.trips = 0
@@ -136,7 +136,7 @@ class Physics:
         """Carry out a command; return the mail it causes (breaker trips)."""
         values = message.values
         for name, field in (("p_max_mw", self.p_max), ("p_set_mw", self.p_set), ("q_set_mvar", self.q_set),
-                            ("droop_mw_per_hz", self.droop)):
+                            ("droop_mw_per_hz", self.droop), ("inertia_mw_s_per_hz", self.inertia)):
             if name in values:
                 rows = [self.row[int(i)] for i in values["device"]]
                 assert len(rows) == len(values[name])
@@ -190,6 +190,13 @@ class Physics:
             return mail
 
         return measure
+
+
+def sealed(message):
+    """Make a message's arrays read-only: a sender that changes one afterwards is caught at it."""
+    for value in message.values.values():
+        if isinstance(value, np.ndarray):
+            value.flags.writeable = False
 
 
 class Town:
@@ -253,6 +260,7 @@ class Town:
                 self.next_ms = step.next_ms
                 for message in step.outputs.get("outbox", ()):
                     self.mail.append((self.now_ms, message))
+                    sealed(message)
                     if not self.lost(message):
                         self.post(message)
                 self.reports += [(self.now_ms, m) for m in step.outputs.get("reports", ())]

@@ -3,7 +3,7 @@ import pytest
 
 from controllers.checks import check_controller
 from controllers.contract import command
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from controllers.rehearsal import stand_ins
 from sims.core.errors import ControllerError, ScenarioError
 from sims.core.message import Message
@@ -16,6 +16,9 @@ SHIPPED = [
         "distributed.interface:AdmmInterface", "distributed.interface:ShareReactive",
         "distributed.balance:CellAgents", "distributed.delivery:ShareActive",
         "distributed.frequency:DroopAgents", "distributed.frequency:ShareDroop",
+        "distributed.inertia:InertiaAgents", "distributed.inertia:ShareInertia", "distributed.supervision:TellState",
+        "distributed.supervision:Supervise", "centralized.watch:Watch", "centralized.storage:WatchStorage",
+        "centralized.foresight:Foresight", "centralized.inertia:ProvideInertia",
         "tso.afrr:Afrr", "tso.admm:AdmmTso", "tso.voltage:VoltageWish", "tso.emergency:EmergencyCall",
     )
 ]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from controllers.contract import Site, command
-from controllers.host import LOGBOOK, ControllerHost, Seat, summary
+from controllers.host import ControllerHost, Seat, summary
+from controllers.logbook import LOGBOOK
 from controllers.responsibility import Responsibility
 from controllers.specimen import small_belief
 from sims.core.errors import ControllerError

@@ -19,10 +19,13 @@ DSO_FROM = {
     "support_tso_voltage": 3, "balance_cell": 4, "provide_inertia": 4,
 }
 DECIDER = {"local": "device", "centralized": "dms", "distributed": "agent"}
-EARLIER = {"restore_supply": "crew", "support_tso_voltage": "tso", "balance_cell": "tso", "provide_inertia": "tso"}
+EARLIER = {
+    "manage_congestion": "operator", "restore_supply": "crew", "support_tso_voltage": "tso", "balance_cell": "tso",
+    "provide_inertia": "tso",
+}
 ROLES = {
     "dso_1.dms": "dms", "dso_1.f03.a0": "agent", "dso_1.f03.a2": "agent", "dso_1.i4": "agent", "tso": "tso",
-    "dso_1.crew": "crew", "device": "device",
+    "dso_1.crew": "crew", "dso_1.operator": "operator", "device": "device",
 }
 
 
@@ -51,13 +54,14 @@ def test_each_cell_of_the_table(architecture, stage, duty):
         others = set(DECIDER.values()) - {DECIDER[architecture], "device"}
         assert not holders & others
         assert ("crew" in holders) == (duty == "restore_supply"), "a crew may always switch by hand"
+        assert ("operator" in holders) == (duty == "manage_congestion"), "and an operator answer a call"
     else:
         assert holders == ({EARLIER[duty]} if duty in EARLIER else set())
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_duties_only_grow_with_the_stage(architecture):
-    for role in ("dms", "agent", "device", "crew"):
+    for role in ("dms", "agent", "device", "crew", "operator"):
         duties = [table(architecture, stage).duties_of(role) for stage in STAGES]
         assert all(a <= b for a, b in itertools.pairwise(duties))
     tso = [table(architecture, stage).duties_of("tso") for stage in STAGES]
@@ -124,7 +128,8 @@ def test_refusals_say_why():
     assert rules.authorize("dso_1.f03.a0", "control_voltage", "dso_1.f03", 0) == (
         "control_voltage at stage 2 is held by device, dms, not by agent"
     )
-    assert "held by nobody" in table("centralized", 1).authorize("dso_1.dms", "manage_congestion", "dso_1.f03", 0)
+    assert "held by nobody" in table("centralized", 1).authorize("dso_1.dms", "control_voltage", "dso_1.f03", 0)
+    assert "held by operator" in table("centralized", 1).authorize("dso_1.dms", "manage_congestion", "dso_1.f03", 0)
 
 
 def test_a_table_of_ones_own_is_obeyed():

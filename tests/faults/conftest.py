@@ -105,7 +105,7 @@ def child(tmp_path):
     for one in started:
         if one.process.poll() is None:
             one.process.kill()
-        one.process.communicate()
+        one.process.communicate(timeout=30)
 
 
 @pytest.fixture

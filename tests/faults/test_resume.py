@@ -3,6 +3,7 @@
 import json
 import pickle
 
+import numpy as np
 import pytest
 
 from results.runfile import Run
@@ -52,29 +53,25 @@ def test_it_may_be_killed_again_while_it_is_taken_up(scene, child, differing, tm
     assert differing(path, whole) == []
 
 
-def test_machines_in_motion_are_kept_once_they_rest(scene, child, differing, tmp_path):
+@pytest.mark.parametrize(
+    ("every_ms", "moves"), [(360_500, "zoom"), (375_000, "restoring")], ids=["machines move", "frequency moves"],
+)
+def test_what_moves_between_two_grid_steps_is_taken_up_exactly(scene, child, differing, tmp_path, every_ms, moves):
     change = {"transmission.frequency.model": "dynamic"}
-    whole = run_pairing(load(scene, "twenty_minutes", change), "centralized", 2, tmp_path / "whole")
-    body = (
-        f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'centralized', 2, Path('broken'), "
-        "progress=progress)"
-    )
-    broken = child(body, every_ms=60_000)
-    broken.wait_for(1_080_000)
+    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'local', 4, Path(%r), progress=progress)"
+    broken = child(body % "broken", every_ms=every_ms)
+    broken.wait_for(780_000)
     broken.end()
-    path = tmp_path / "broken" / whole.name
-    assert Checkpoint.read(place_of(path)).reached_ms >= 720_000 - 60_000
-    body = f"resume('broken/{whole.name}')"
-    done = child(body, every_ms=60_000).process
-    assert done.wait(60) == 0
-    whole = run_again_with_pauses(scene, change, tmp_path, child)
+    path = tmp_path / "broken" / "local-4.h5"
+    kept = Checkpoint.read(place_of(path))
+    assert kept.reached_ms == 2 * every_ms  # half a second, or half a minute, after the trip at 720 s
+    assert child(f"resume('broken/{path.name}')", every_ms=every_ms).process.wait(60) == 0
+    assert child(body % "whole", every_ms=every_ms).process.wait(60) == 0
+    whole = tmp_path / "whole" / path.name
     assert differing(path, whole) == []
-
-
-def run_again_with_pauses(scene, change, tmp_path, child):
-    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'centralized', 2, Path('paused'))"
-    assert child(body, every_ms=60_000).process.wait(60) == 0
-    return tmp_path / "paused" / "centralized-2.h5"
+    with Run(whole) as run:
+        at_s = run.seconds("cell_fine")
+    assert (np.diff(at_s[at_s > 2 * every_ms / 1000])[0] < 1) == (moves == "zoom")
 
 
 def broken_off(scene, child, tmp_path):

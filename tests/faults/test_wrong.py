@@ -168,23 +168,57 @@ def test_numbers_from_devices_do_not_reach_the_grid_as_nan(scene, tmp_path, monk
         assert np.isfinite(run.values("feeder", "p_mw")).all()
 
 
-def test_a_power_flow_without_a_solution_stops_the_run_and_names_the_feeder(scene, tmp_path, monkeypatch):
+@pytest.fixture
+def overloaded(monkeypatch):
+    """Let the devices of the first feeder draw what no feeder can carry, from 120 s to 180 s."""
     from sims.der.simulator import DerSimulator
 
     step = DerSimulator.step
 
-    def overloaded(self, now_ms, inputs):
+    def stepped(self, now_ms, inputs):
         done = step(self, now_ms, inputs)
-        if now_ms >= 120_000 and "p_mw" in done.outputs:
+        if 120_000 <= now_ms < 180_000 and "p_mw" in done.outputs:
             p = done.outputs["p_mw"].copy()
             p[self.table.feeder == 0] -= 500.0
             done.outputs["p_mw"] = p
         return done
 
-    monkeypatch.setattr(DerSimulator, "step", overloaded)
+    monkeypatch.setattr(DerSimulator, "step", stepped)
+
+
+@pytest.mark.usefixtures("overloaded")
+def test_a_power_flow_without_a_solution_stops_the_run_and_names_the_feeder(scene, tmp_path):
     with pytest.raises(ModelError, match=r"dso_1 at 120\.000 s: power flow of dso_1\.f01 has no solution"):
         run_pairing(load(scene, None, SHORT), "local", 1, tmp_path)
     with Run(tmp_path / "local-1.h5") as run:
         assert run.status == "aborted"
         assert run.seconds("feeder").tolist() == [0, 60]
         assert (run.values("feeder", "converged") == 1).all()
+
+
+@pytest.mark.usefixtures("overloaded")
+def test_or_the_feeder_is_held_flagged_and_counted_and_says_nothing_about_that_step(scene, tmp_path):
+    scenario = load(scene, None, SHORT | {"diverged": "hold"})
+    with Run(run_pairing(scenario, "centralized", 2, tmp_path)) as run:
+        assert run.status == "complete"
+        assert run.kpis["diverged_feeder_steps"] == 1
+        lost = np.zeros_like(run.values("feeder", "converged"))
+        lost[2, run.labels("feeder").index("dso_1.f01")] = 1
+        assert np.array_equal(run.values("feeder", "converged"), 1 - lost)
+        for quantity in ("p_mw", "q_mvar", "load_mw", "loss_mw", "vm_min_pu", "customers_out", "unserved_mw"):
+            assert np.array_equal(np.isnan(run.values("feeder", quantity)), lost == 1), quantity
+        buses = np.array([label.startswith("dso_1.f01.") for label in run.labels("bus")])
+        vm = run.values("bus", "vm_pu")
+        assert np.isnan(vm[2, buses]).all()
+        assert np.isfinite(np.delete(vm, 2, axis=0)[:, buses]).any(axis=0).all()
+        assert np.array_equal(np.isnan(vm[2, ~buses]), np.isnan(vm[1, ~buses]))
+        # no meter of it speaks at that instant, all do at the next
+        sender, sent = run.texts("messages", "sender"), run.column("messages", "sent_ms")
+        own = np.char.startswith(sender.astype(str), "dso_1.f01")
+        spoke = [int((own & (sent == t_ms)).sum()) for t_ms in (60_000, 120_000, 180_000)]
+        assert spoke[0] == spoke[2] > 0
+        assert spoke[1] == 0
+        # its interface goes on with what the feeder drew before, not with 500 MW a device
+        p_mw = run.values("interface", "p_mw")
+        assert np.isfinite(p_mw).all()
+        assert abs(p_mw[2, 0] - p_mw[1, 0]) < 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from results.kpis.table import kpi_places
-from results.layout import EventTable, Kind, Quantity, action_table, alarm_table, message_table, unit_of
+from results.layout import EventTable, Kind, Quantity, action_table, alarm_table, goal_table, message_table, unit_of
 from results.recorder import RunWriter
 from results.runfile import Run
 from sims.core.orders import Action
@@ -161,7 +161,7 @@ def write_day(
     messages = {"local": 0, "centralized": 4000, "distributed": 9000}[architecture]
     events = [
         action_table({"actor": list(roles), "duty": duties}, roles), alarm_table({"source": [f"{name}dso"]}),
-        message_table([f"{name}dso", "rtu"], ["measurement", "command"], FATES),
+        message_table([f"{name}dso", "rtu"], ["measurement", "command"], FATES), goal_table({"duty": duties}),
     ]  # fmt: skip
     attrs = {
         "title": f"{name}summer day", "scenario": f"{name}summer", "architecture": architecture, "stage": stage,
@@ -208,6 +208,10 @@ def write_day(
         w.append_events("alarms", {
             "t_ms": [600 * 60_000], "source": [f"{name}dso"], "kind": ["outage"],
             "text": [f"{x} south is dark"], "value": [1500.0],
+        })  # fmt: skip
+        w.append_events("goals", {
+            "t_ms": [600_000, 900_000], "source": [actor] * 2, "duty": ["manage_congestion"] * 2,
+            "about": [f"{x} south"] * 2, "quantity": ["curtailed_mw"] * 2, "value": [0.5, 0.25],
         })  # fmt: skip
         if messages:
             sent = np.sort(rng.uniform(0, 86_400_000, messages))

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 
-from results.digest import digest
+from results.digest import digest, vouch, vouched
 
 
 @pytest.fixture
@@ -36,3 +36,14 @@ def test_an_attribute_more_is_seen_and_the_digest_itself_is_not(group: h5py.Grou
     assert digest(group) == before
     group.attrs["more"] = 1
     assert digest(group) != before
+
+
+def test_who_vouches_is_believed_until_the_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "run.h5"
+    file.write_bytes(b"one")
+    assert not vouched(file)
+    vouch(file)
+    assert vouched(file)
+    assert vouched(tmp_path / "." / "run.h5")
+    file.write_bytes(b"other")
+    assert not vouched(file)

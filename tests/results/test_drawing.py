@@ -13,9 +13,10 @@ def test_the_time_axis_takes_the_unit_that_suits_the_run(end_h: float, unit: str
     assert axis.label == f"time since start ({unit})"
     assert axis.of(end_h) == pytest.approx(last)
     with style():
-        _, axes = figure(1, 1, 1.0)
-        axis.apply(axes[0, 0])
-    ticks = axes[0, 0].get_xticks()
+        _, axes = figure(2, 1, 1.0, sharex=True)
+        axis.apply(axes)
+    assert [ax.get_xlabel() for ax in axes[:, 0]] == ["", axis.label]
+    ticks = axes[1, 0].get_xticks()
     assert ticks[0] == 0
     assert 3 <= len(ticks) <= 8
     assert ticks[-1] <= last

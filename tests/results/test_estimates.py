@@ -48,6 +48,16 @@ def test_an_agents_estimate_leaves_the_rest_of_the_feeder_as_it_was():
     assert found["v_max_err_pu"][0] == pytest.approx(0.03)
 
 
+def test_an_estimate_may_name_its_nodes():
+    assessor = Assessor(BELIEF)
+    for nodes, v_pu in (([0], [1.0]), ([2, 1], [1.02, 0.0])):
+        values = {"feeder": "dso_1.f01", "node": np.array(nodes), "v_pu": np.array(v_pu)}
+        assessor.hear(Message("dso_1.f01.a1", "logbook", "estimate", values), 0)
+    found = errors(assessor, [1.01, 1.0, 1.05, 1.0, 1.0])
+    assert found["v_max_err_pu"][0] == pytest.approx(0.03)
+    assert found["v_rmse_pu"][0] == pytest.approx(np.sqrt((0.01**2 + 0.03**2) / 2)), "node 1 is believed dark"
+
+
 def test_other_reports_and_foreign_feeders_change_nothing():
     assessor = Assessor(BELIEF)
     assessor.hear(report("dso_9.f01", [1.0]), 0)

@@ -62,12 +62,17 @@ def test_lists_are_cut_and_say_so(make_run: Callable[..., Run], day_run: Callabl
     assert table.note == "The first 60 of 100."
     assert table.rows[0][:3] == ("0:00:01", "dms", "observe")
     with Run(day_run("local", 1)) as run:
-        alarms = pagetables.alarms(run)
+        alarms, goals = pagetables.alarms(run), pagetables.goals(run)
     assert alarms is not None
     assert alarms.rows == (("10:00:00", "dso", "outage", "feeder south is dark", "1500"),)
+    assert goals is not None
+    told = ("manage congestion", "device", "feeder south", "curtailed mw", "2", "0:15:00", "0.250")
+    assert goals.rows == (told,)
 
 
-@pytest.mark.parametrize("name", ["cells", "machines", "storage", "communication", "ages", "alarms", "refused"])
+@pytest.mark.parametrize(
+    "name", ["cells", "machines", "storage", "communication", "ages", "alarms", "goals", "refused"]
+)
 def test_what_was_not_recorded_gives_no_table(make_run: Callable[..., Run], name: str) -> None:
     assert getattr(pagetables, name)(make_run({"bus": {"vm_pu": [1.0]}})) is None
 

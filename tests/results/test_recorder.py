@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results.layout import Kind, Quantity, action_table, alarm_table, message_table
+from results.layout import Kind, Quantity, action_table, alarm_table, goal_table, message_table
 from results.recorder import Recorder, RunWriter, Tap
 from results.runfile import Run
 from sims.core.errors import ModelError
 from sims.core.harness import Harness
+from sims.core.message import Message
 from sims.core.orders import Action
 from sims.core.ports import Inputs, Ports, Step
 
@@ -21,7 +22,7 @@ def writer(tmp_path: Path) -> RunWriter:
         kinds=[Kind("bus", ["a", "b", "c"], [VM], every_ms=60_000), Kind("feeder", ["f", "g"], [P], every_ms=120_000)],
         events=[
             action_table({"actor": ["dms"]}), alarm_table({"kind": ["v"]}),
-            message_table(["x", "y"], ["t"], ["delivered"]),
+            message_table(["x", "y"], ["t"], ["delivered"]), goal_table({"quantity": ["p_mw"]}),
                 ],
     )  # fmt: skip
 
@@ -75,7 +76,7 @@ def test_stepped_twice_at_an_instant_the_later_values_count(writer: RunWriter) -
 
 def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
     recorder = Recorder(writer, TAPS)
-    assert recorder.ports.hears == ("actions", "alarms")
+    assert recorder.ports.hears == ("actions", "alarms", "reports")
     batch = {
         "sender": np.array([0, 1]), "receiver": np.array([1, 0]), "topic": np.array([0, 0]),
         "sent_ms": np.array([1.0, 2.0]),
@@ -85,6 +86,11 @@ def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
     recorder.step(1_500, {
         "actions": {"host": [Action(1_500, "dms", "observe", "f", "p_max_mw", 2.0, 4, "no")]},
         "alarms": {"dso": [(1_500, "f", "v", "too high", 1.12), {"text": "plain"}]},
+        "reports": {"host": [
+            Message("dms", "logbook", "goal", {"duty": "observe", "feeder": "f1", "p_mw": 1.5, "n": np.array([2])}),
+            Message("dms", "logbook", "estimate", {"feeder": "f1", "v_pu": np.ones(3)}),
+            Message("a0", "logbook", "state", {"p_mw": 0.25, "v_pu": np.ones(3), "step": "open"}),
+        ]},
         "acts": {"der": (Action(0, "dms", "observe", "f", "q", 9.0),)},
         "log": {"net": batch},
     })  # fmt: skip
@@ -104,6 +110,11 @@ def test_events_are_kept_as_they_come(writer: RunWriter) -> None:
         assert list(run.alarms.t_ms.values) == [1_500, 1_500]  # when it came, where it does not say
         assert run.alarms.value.values[0] == 1.12
         assert np.isnan(run.alarms.value.values[1])
+        table = run.events("goals")
+        told = zip(*(table[c].values.tolist() for c in ("t_ms", "source", "about", "quantity", "value")), strict=True)
+        assert list(told) == [
+            (1_500, "dms", "f1", "p_mw", 1.5), (1_500, "dms", "f1", "n", 2.0), (1_500, "a0", "", "p_mw", 0.25),
+        ]
         assert list(run.messages.sender.values) == ["x", "y", "x"]
         assert run.messages.arrived_ms.values[0] == 4.0
 
@@ -192,3 +203,47 @@ def test_in_a_world_it_sees_state_at_its_pace_and_every_event_once(writer: RunWr
         assert run.column("actions", "t_ms").tolist() == [
             0, 20_000, 60_000, 80_000, 120_000, 140_000, 180_000, 200_000, 240_000, 260_000,
         ]  # fmt: skip
+
+
+def test_it_goes_on_from_its_state_with_the_row_it_still_holds(writer: RunWriter) -> None:
+    first, second = Recorder(writer, TAPS), Recorder(writer, TAPS)
+    first.step(0, {"vm": {"south": np.array([1.0])}})
+    first.step(60_000, {"vm": {"south": np.array([2.0])}})
+    second.set_state(first.get_state())
+    second.step(60_000, {"vm": {"south": np.array([3.0])}})  # the same instant once more: the later values count
+    second.finish()
+    writer.close("complete")
+    with Run(writer.path) as run:
+        assert run.seconds("bus").tolist() == [0.0, 60.0]
+        assert np.nanmax(run.values("bus", "vm_pu"), axis=1).tolist() == [1.0, 3.0]
+
+
+def test_what_is_estimated_is_held_against_the_truth_and_goes_on_from_its_state(tmp_path: Path) -> None:
+    from results.estimates import Assessor
+
+    errors = [Quantity(name, "1", "error") for name in ("v_rmse_pu", "v_max_err_pu", "age_s")]
+
+    def recorder(name: str) -> Recorder:
+        writer = RunWriter(
+            tmp_path / f"{name}.h5", attrs={"title": "t"}, start_iso="2026-01-01",
+            kinds=[Kind("bus", ["a", "b"], [VM], every_ms=60_000), Kind("estimate", ["f"], errors, every_ms=60_000),
+                   Kind("cell_fine", ["c"], [Quantity("f_hz", "Hz", "frequency")], every_ms=100)],
+        )  # fmt: skip
+        sources = (("bus", {"north": np.array([0])}), ("more", {"south": np.array([1])}))
+        taps = [Tap(port, "bus", "vm_pu", source) for port, source in sources]
+        return Recorder(writer, taps, assessor=Assessor({"f": ("north", slice(0, 1))}))
+
+    truth = {"bus": {"north": {"vm_pu": np.array([1.0])}}, "more": {"south": np.array([0.9])}}
+    told = {"reports": {"host": [Message("dms", "logbook", "estimate", {"feeder": "f", "v_pu": np.array([1.02])})]}}
+    first, second = recorder("first"), recorder("second")
+    first.step(0, truth | told)
+    second.set_state(first.get_state())
+    second.step(60_000, truth)
+    second.finish(fine=[(60_100, {"cell_fine": {"f_hz": np.array([49.9])}, "gen_fine": {"f_hz": np.array([50.0])}})])
+    for each in (first, second):
+        each.writer.close()
+    with Run(second.writer.path) as run:
+        assert run.values("bus", "vm_pu").tolist() == [[1.0, np.float32(0.9)]] * 2
+        assert run.values("estimate", "v_max_err_pu")[:, 0] == pytest.approx([0.02, 0.02])
+        assert run.values("estimate", "age_s")[:, 0].tolist() == [0.0, 60.0]
+        assert run.values("cell_fine", "f_hz").tolist() == [[np.float32(49.9)]]

@@ -22,7 +22,7 @@ def test_a_run_tells_what_it_holds(path: Path) -> None:
         assert run.attrs["stage"] == 4
         assert run.provenance == {"gridseam": "0.1.0", "written": "2026-06-22"}
         assert set(run.kinds) == {"bus", "line", "trafo", "feeder", "interface", "cell", "estimate"}
-        assert set(run.tables) == {"actions", "alarms", "messages"}
+        assert set(run.tables) == {"actions", "alarms", "goals", "messages"}
         assert run.labels("feeder") == ["feeder north", "feeder south"]
         assert run.group_attrs("bus")["v_max_pu"] == 1.06
         assert "bus/vm_pu" in run

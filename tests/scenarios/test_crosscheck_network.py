@@ -51,7 +51,8 @@ def struck(small):
      "names both 'mtbf' and 'availability'; give one of them"),
         ("from: dms, to: tso, technology: ltee", ".technology", "(did you mean lte?)"),
         ("from: dmss, to: tso, technology: lte", ".from",
-     "'dmss' is not one of substation | primary | dms | tso | crew, nor a place such as dso_1.dms (did you mean dms?)"),
+     "'dmss' is not one of substation | primary | dms | tso | operator | crew, nor a place such as dso_1.dms "
+     "(did you mean dms?)"),
         ("from: north.dms, to: dms, technology: lte", "",
      "connects north.dms with dms: name two kinds of places, or two places"),
         ("from: north.dms, to: south.dsm, technology: lte", ".to",

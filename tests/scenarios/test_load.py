@@ -75,7 +75,7 @@ def test_a_right_file_loads(small, write):
             "kind: line_fault", "kind: line_falt",
             "winter.yaml:29 disturbances.0.kind: 'line_falt' is not one of line_fault | comms_outage | "
             "link_outage | tamper | drop | delay | replay | flood | attack | generator_trip | load_step | "
-            "line_switch | island (did you mean line_fault?)",
+            "load_ramp | line_switch | island (did you mean line_fault?)",
         ),
         (
             "kind: line_fault, feeder", "feeder",

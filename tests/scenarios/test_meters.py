@@ -16,7 +16,8 @@ def plans(shared):
             dso: Feeders([Feeder(f.name, f.plan.grid, 0, f.plan.customers) for f in shared.places.of_dso(dso)], ())
             for dso in shared.places.dsos
         }
-        return meter_plans(shared.scenario, shared.places, feeders, table), transmission_plan(shared.places, table)
+        plans = meter_plans(shared.scenario, shared.places, feeders, table, shared.table)
+        return plans, transmission_plan(shared.places, table)
 
     return make
 

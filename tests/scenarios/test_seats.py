@@ -31,8 +31,11 @@ def duties_at(found, actor):
 def test_only_those_sit_who_may_decide(seated, pairing):
     architecture = pairing[0]
     found = seated(*pairing)
-    deciders = {s.site.actor for s in found} - {"tso", "crew"}
-    assert deciders == {"local": set(), "centralized": {"dms"}, "distributed": {"agent"}}[architecture]
+    deciders = {s.site.actor for s in found} - {"tso", "crew", "operator"}
+    assert deciders == {"local": set(), "centralized": {"dms"}, "distributed": {"agent", "dms"}}[architecture]
+    if architecture == "distributed":
+        assert duties_at(found, "dms") == {"Supervise"}, "who reads what agents report, and holds no duty"
+        assert all(not s.site.duties for s in found if s.site.actor == "dms")
     assert all(seat.site.duties is not None for seat in found)
 
 
@@ -45,7 +48,7 @@ def test_each_stage_adds_and_none_takes_away(seated):
 def test_there_is_a_controller_for_every_duty_held(seated):
     """What the table of duties hands over is taken up: nobody holds a duty on paper only."""
     for architecture in ("centralized", "distributed"):
-        own = [r for r in seats.TABLE if architecture in r.architectures and r.at not in ("tso", "crew")]
+        own = [r for r in seats.TABLE if architecture in r.architectures and r.at not in ("tso", "crew", "operator")]
         rows = {(r.duty, r.stages[0]) for r in own}
         for duty in ("manage_congestion", "control_voltage", "restore_supply"):
             assert (duty, 2) in rows
@@ -103,7 +106,11 @@ def test_whoever_switches_and_the_crew_may_write_to_each_other(seated):
     central, agents = near("centralized"), near("distributed")
     assert "dso_1.crew" in central["dso_1.dms"]
     assert central["dso_1.crew"] == ("dso_1.dms",)
-    leading = [name for name, others in agents.items() if "dso_1.crew" in others]
+    for pairing in (central, agents, near("local")):
+        told = [to for to in pairing["dso_1.operator"] if to != "dso_1.crew"]
+        assert tuple(told) == pairing["dso_1.crew"], "an operator tells the crew and whom the crew tells"
+    people = ("dso_1.operator", "dso_1.dms")
+    leading = [name for name, others in agents.items() if "dso_1.crew" in others and name not in people]
     assert leading
     assert {name.rpartition(".")[2] for name in leading} == {"a0"}
     assert set(agents["dso_1.crew"]) == set(leading)

@@ -20,13 +20,14 @@ def test_every_kind_reaches_the_model_at_its_millisecond():
         {"at": "18:30:00.1", "kind": "load_step", "bus": 20, "p_mw": 100.0},
         {"at": "64800001 ms", "kind": "line_switch", "from": 14, "to": 15},
         {"at": "19:00", "kind": "island", "cell": 2},
+        {"at": "19:30", "kind": "load_ramp", "bus": 15, "p_mw": 60.0, "duration": "2 min"},
     ]
-    scenario = load(
-        "three_cells", overrides={"disturbances": events, "transmission.frequency.model": "dynamic"})
+    scenario = load("three_cells", overrides={"disturbances": events})
     at = 18 * 3_600_000 + 30 * 60_000
     assert upsets(scenario, case) == [
         physical.LineSwitch(64_800_001, 14, 15), physical.LoadStep(at + 100, 20, 100.0),
         physical.GeneratorTrip(at + 250, "G8"), physical.Islanding(19 * 3_600_000, case.cells[1]),
+        physical.RampTurn(at + 3_600_000, 15, 0.5 + 0j), physical.RampTurn(at + 3_720_000, 15, -0.5 - 0j),
     ]
 
 
@@ -34,6 +35,8 @@ def test_every_kind_reaches_the_model_at_its_millisecond():
     ("event", "text"),
     [
         ({"kind": "generator_trip", "generator": "G88"}, "'G88' is not one of"),
+        ({"kind": "load_ramp", "bus": 77, "p_mw": 1.0, "duration": "1 min"}, r"there is no bus 77 \(1..39\)"),
+        ({"kind": "load_ramp", "bus": 20, "p_mw": 1.0, "duration": "0 s"}, "duration"),
         ({"kind": "load_step", "bus": 77, "p_mw": 1.0}, r"there is no bus 77 \(1..39\)"),
         ({"kind": "line_switch", "from": 14, "to": 16}, "no branch 14-16; bus 14 is joined to 4, 13, 15"),
         ({"kind": "line_switch", "from": 14, "to": 99}, "there is no bus 99"),
@@ -44,7 +47,7 @@ def test_every_kind_reaches_the_model_at_its_millisecond():
 )
 def test_what_does_not_exist_is_named(event, text):
     with pytest.raises(ScenarioError, match=text):
-        with_({"at": "18:30", **event})
+        with_({"at": "18:30", **event}, **{"transmission.frequency.model": "quasi_steady"})
 
 
 def test_outside_the_run_and_odd_intervals_are_refused():

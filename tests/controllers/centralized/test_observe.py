@@ -1,8 +1,7 @@
 import numpy as np
 
 from controllers.centralized.observe import Observe
-from controllers.host import LOGBOOK
-from sims.core.message import Message
+from controllers.logbook import LOGBOOK
 
 
 def test_reports_the_estimate_once_a_period(kit):
@@ -32,13 +31,3 @@ def test_estimates_every_feeder_and_shares_one_estimation(kit):
     assert len(first.decide(60.0, mail)) == len(second.decide(60.0, mail)) == 3
     assert first._desk.state is second._desk.state
     assert first._desk.state.estimations == 3
-
-
-def test_bad_data_is_reported_with_its_place(kit):
-    field = kit.field(kit.feeder("oberrhein"), load=0.5)
-    mail = field.secondary(0, np.random.default_rng(1))
-    bad = mail[7]
-    mail[7] = Message(bad.sender, bad.receiver, "secondary", {**bad.values, "v_pu": 1.10}, sent_ms=0)
-    out = Observe(kit.site([field.belief])).decide(60.0, [field.primary(0), *mail])
-    alarm = next(m for m in out if m.topic == "bad_data")
-    assert alarm.values["bad_nodes"].tolist() == [bad.values["node"]]

@@ -6,7 +6,7 @@ import pytest
 from controllers.contract import Site
 from controllers.distributed.area_state import Accuracy, AreaState
 from controllers.distributed.observe import ObserveArea
-from controllers.host import LOGBOOK
+from controllers.logbook import LOGBOOK
 from controllers.specimen import small_belief, small_feeder
 
 
@@ -22,8 +22,8 @@ def agents(**settings):
 def together(reports):
     """Return one voltage per node; the source's own node belongs to nobody's estimate."""
     whole = np.full(8, np.nan)
-    for v_pu in reports.values():
-        whole = np.where(np.isnan(v_pu), whole, v_pu)
+    for nodes, v_pu in reports.values():
+        whole[nodes] = v_pu
     return whole
 
 
@@ -53,7 +53,7 @@ def cycle(sites, world, now_ms, rng=None, *, frames=True, share=0.003):
                 continue
             for message in site.decide(now_ms / 1000 + 0.1 * round_, boxes[name]):
                 if message.receiver == LOGBOOK:
-                    reports[name] = message.values["v_pu"]
+                    reports[name] = message.values["node"], message.values["v_pu"]
                 else:
                     mail.append(message)
         letters += len(mail)
@@ -70,9 +70,8 @@ def test_areas_together_know_every_voltage(physics, pv, load):
     assert len(reports) == 4
     whole = together(reports)
     assert np.abs(whole[1:] - world.v[1:]).max() < 5e-4
-    for name, v_pu in reports.items():
-        mine = small_feeder().area == small_feeder().agents.index(name)
-        assert np.isnan(v_pu[~mine]).all()
+    for name, (nodes, _) in reports.items():
+        assert (small_feeder().area[nodes] == small_feeder().agents.index(name)).all()
     assert letters <= 30
 
 

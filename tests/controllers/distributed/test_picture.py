@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 
 from controllers.distributed.congestion import ConsensusCurtailment
@@ -13,7 +14,7 @@ def seated(town):
 
 
 def nodes(frames):
-    return [frame.values["node"] for frame in frames]
+    return [frame.node for frame in frames]
 
 
 def test_a_look_takes_what_hangs_there_once_and_what_came_by_mail(seated, physics):
@@ -38,8 +39,23 @@ def test_each_reader_finds_what_is_new_to_it(seated, physics):
     assert nodes(picture.frames_since(3)) == []
     newer = world.secondary(3, 900_000)
     picture.look([newer])
-    assert list(picture.frames_since(3)) == [newer]
+    told = newer.values
+    assert list(picture.frames_since(3)) == [
+        (newer.sender, 3, told["v_pu"], told["p_mw"], told["q_mvar"], told["der_avail_mw"], told["der_mw"])
+    ]
     assert nodes(picture.frames_since(0)) == [3, 4, 2], "of each node the newest only"
+
+
+def test_a_number_may_come_as_an_array_of_one(seated, physics):
+    world, picture = physics(v0=1.01), picture_of(seated.site, seated.area)
+    plain = world.secondary(3, 0)
+    arrays = {name: np.array([value]) for name, value in plain.values.items()}
+    picture.look([plain])
+    (first,) = picture.frames_since(0)
+    picture.look([dataclasses.replace(plain, values=arrays)])
+    (again,) = picture.frames_since(1)
+    assert again == first
+    assert {type(value) for value in again[2:]} == {float}
 
 
 def test_the_duties_of_a_place_look_at_one_picture(seated):

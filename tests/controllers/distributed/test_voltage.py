@@ -37,6 +37,23 @@ def test_silent_inside_the_band_and_after_release(town, physics):
     assert not world.q_set.any()
 
 
+def test_what_counts_as_told_has_been_told(town, physics):
+    world = physics(v0=1.035, pv_mw=1.6, load_mw=0.1)
+    agents = town([ConsensusVoltVar], physics=world)
+    told = {}
+
+    def drifting(now_ms):
+        told.update({m.sender: [*m.values["low"], *m.values["high"]] for _, m in agents.mail if "low" in m.values})
+        for c in agents.of(ConsensusVoltVar):
+            if c.site.name in told:
+                assert c.span.said == told[c.site.name]
+        world.v0 -= 1e-5
+        return world.minute(primary=False)(now_ms)
+
+    agents.run(1_800_000, drifting)
+    assert len(told) == 3, "all but the leading agent"
+
+
 def test_inverters_keep_their_apparent_power(town, physics):
     world = physics(v0=1.07, pv_mw=2.0, load_mw=0.0)
     agents = town([ConsensusVoltVar], physics=world)

@@ -29,7 +29,7 @@ def cluster(kit):
 
 def test_demand_is_split_by_nameplate(cluster):
     charging, file, rows, _ = cluster
-    drawn, natural, least = charging.believed(file, rows, np.full(rows[0] + 1, np.nan))
+    drawn, natural, least = charging.believed(file.readings, rows, np.full(rows[0] + 1, np.nan))
     # 0.15 x 4 against 0.8 x 2 MW: 0.6/2.2 of 1.2 MW
     np.testing.assert_allclose([drawn[0], natural[0]], 1.2 * 0.6 / 2.2)
     np.testing.assert_allclose(least, KEPT_SHARE * natural)
@@ -38,11 +38,11 @@ def test_demand_is_split_by_nameplate(cluster):
 def test_while_held_back_the_draw_before_is_remembered(cluster):
     charging, file, rows, node = cluster
     none, cap = np.full(rows[0] + 1, np.nan), np.full(rows[0] + 1, np.nan)
-    _, before, _ = charging.believed(file, rows, none)
+    _, before, _ = charging.believed(file.readings, rows, none)
     cap[rows] = 0.3
     file.s[node] *= 0.5
-    drawn, natural, _ = charging.believed(file, rows, cap)
+    drawn, natural, _ = charging.believed(file.readings, rows, cap)
     np.testing.assert_allclose(drawn, 0.3)
     np.testing.assert_allclose(natural, before)
-    _, later, _ = charging.believed(file, rows, none)
+    _, later, _ = charging.believed(file.readings, rows, none)
     assert later[0] < before[0]

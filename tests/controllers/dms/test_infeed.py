@@ -9,7 +9,7 @@ from controllers.dms.infeed import Infeed, infeed
 def frame(p, q, loading, anchors=(0, 1)):
     net = SimpleNamespace(feed=np.arange(len(p)), feed_anchor=np.asarray(anchors), anchor=np.unique(anchors))
     primary = {"p_mw": np.asarray(p, float), "q_mvar": np.asarray(q, float), "loading_percent": np.asarray(loading)}
-    return SimpleNamespace(net=net, primary=primary)
+    return SimpleNamespace(net=net, primary=primary, told=primary.get)
 
 
 def test_the_rating_is_read_off_the_loading():

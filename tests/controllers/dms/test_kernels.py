@@ -92,3 +92,28 @@ def test_a_flow_that_has_no_solution_is_told(kit):
     field = kit.field(kit.feeder("cigre"), load=0.5)
     assert np.isnan(field.topology.flow(200.0 * field.s, np.ones(len(field.net.anchor)))).all()
     assert not np.isnan(field.topology.flow(field.s, np.ones(len(field.net.anchor)))).any()
+
+
+def test_loading_is_the_larger_end_of_each_branch_that_carries_current(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.6)
+    top, v = field.topology, field.v
+    rows, i_f, i_t = top.currents(v)
+    percent = np.zeros(len(top.closed))
+    percent[rows] = 100 * np.maximum(np.abs(i_f), np.abs(i_t)) / field.net.limit[rows]
+    np.testing.assert_allclose(top.loading(v), percent, rtol=1e-9)
+    assert (percent[~top.joined] == 0).all()
+
+
+def test_between_is_told_by_the_nodes_asked_for_only():
+    v = np.array([1.06, 1.02, 0.97j, -1.0])
+    assert kernels.between(v, np.array([1, 2, 3]), 0.95, 1.05)
+    assert not kernels.between(v, np.array([0, 1]), 0.95, 1.05)
+    assert not kernels.between(v, np.array([2]), 0.98, 1.05)
+
+
+def test_ages_say_how_old_what_is_known_is_and_which_voltages_may_be_used():
+    edges, minute = np.array([150_000, 450_000]), 60_000
+    node_ms = np.array([10, 10, 7, 2, -1]) * minute  # 0, 0, 3 and 8 minutes ago, never
+    case = np.empty(5, dtype=np.int8)
+    kernels.ages(np.where(node_ms < 0, -1, node_ms), np.array([1.0, 0.0, 1.0, 1.0, 1.0]), 10 * minute, edges, 2, case)
+    assert case.tolist() == [16, 0, 17, 2, -1]

@@ -3,6 +3,7 @@ import pandapower as pp
 import pandapower.networks as pn
 import pytest
 
+from controllers.dms import kernels
 from controllers.dms.network import Network
 from sims.core.errors import GridError
 from sims.grid.compiled import CompiledNet
@@ -51,12 +52,31 @@ def test_sensitivities_predict_a_small_change(kit):
     assert np.abs(predicted - change).max() < 0.03 * np.abs(change).max()
 
 
-def test_response_is_moves_with_the_transformer_behind_the_busbar(kit):
+def test_reactive_power_raises_magnitudes_as_its_moves_with_the_transformer_behind_the_busbar(kit):
     field = kit.field(kit.feeder("oberrhein"), load=0.6)
-    ds = np.zeros(len(field.v), dtype=complex)
-    ds[[60, 100]] = 0.05j
-    both = field.topology.moves(field.v, np.array([60, 100]), with_feed=True)
-    np.testing.assert_allclose(field.topology.response(field.v, ds), (-1j * both).sum(axis=1) * 0.05, atol=1e-12)
+    top, v, q = field.topology, field.v, np.zeros(len(field.v))
+    q[[60, 100]] = 0.05, -0.02
+    both = -1j * top.moves(v, np.array([60, 100]), with_feed=True) @ np.array([0.05, -0.02])
+    at, found = v[top.free], np.empty(len(top.free))
+    kernels.raised(top.lu, top.w, field.net.z_feed, top.free, top.anchor, v, q, found)
+    np.testing.assert_allclose(found, (np.conj(at) * both).real / np.abs(at), atol=1e-12)
+
+
+def test_room_is_what_the_first_node_to_reach_its_bound_allows(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.6)
+    top, v, node = field.topology, field.v, np.array([60, 100])
+    given, reach = np.array([0.01, 0.0]), np.array([0.3, 0.3])
+    one = (np.conj(v[top.free] / np.abs(v[top.free]))[:, None] * (-1j * top.moves(v, node, with_feed=True))).real
+    idle, effect = np.abs(v[top.free]) - one @ given, one @ reach
+    moving = effect > 1e-9
+    low, high = (idle - effect / 4)[moving].min(), (idle + effect / 2)[moving].max()
+
+    def room(high):
+        return kernels.room(
+            top.lu, top.w, field.net.z_feed, top.free, top.anchor, v, node, given, -reach, reach, low, high)
+
+    np.testing.assert_allclose(room(high), [0.25, 0.5], rtol=1e-9)
+    np.testing.assert_allclose(room(idle[moving].max() - 1e-3), [0.25, 0.0], rtol=1e-9)
     # 25 MVA with 11.2 %, at the tap -2 x 1.5 % of the net file.
     assert field.net.z_feed[0].imag == pytest.approx(0.112 * field.belief.grid.base_mva / 25, rel=0.07)
 

@@ -5,6 +5,7 @@ import pytest
 
 from controllers.dms.set_points import Register, SetPoints, shared_set_points
 from controllers.dms.storage import StorageLedger
+from controllers.specimen import small_feeder
 
 
 @pytest.fixture
@@ -121,3 +122,15 @@ def test_ledger_books_energy_with_losses_and_bounds(book):
     ledger.advance(10**8, p)
     assert (ledger.energy_mwh >= 0).all()
     assert (ledger.range_mw(rows, 1.0)[1] == 0).all()
+
+
+def test_what_batteries_tell_takes_the_place_of_what_was_reckoned():
+    r = Register([small_feeder()])
+    ledger, rows = StorageLedger(r, soc_start=0.5, efficiency=0.9), r.of("storage")
+    p = np.full(len(r), np.nan)
+    p[rows] = 0.45
+    ledger.advance(0, p)
+    ledger.metered(rows[:2], np.array([0.9, 7.0]))
+    np.testing.assert_allclose(ledger.energy_mwh[rows], [0.9, 1.0, 0.5, 0.5, 0.5, 0.5])  # of 1 MWh each
+    ledger.advance(3_600_000, p)
+    np.testing.assert_allclose(ledger.energy_mwh[rows], [0.4, 0.5, 0.0, 0.0, 0.0, 0.0], atol=1e-12)

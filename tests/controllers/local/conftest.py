@@ -23,6 +23,7 @@ class FakeTerminal:
     p_up_mw: np.ndarray
     p_dn_mw: np.ndarray
     droop_mw_per_hz: np.ndarray
+    inertia_mw_s_per_hz: np.ndarray
 
 
 @pytest.fixture
@@ -30,7 +31,8 @@ def terminal():
     def make(count=1, **given):
         values = {
             "v_pu": 1.0, "f_hz": 50.0, "rocof_hz_s": 0.0, "p_mw": 1.0, "q_mvar": 0.0, "p_rated_mw": 1.0,
-            "s_rated_mva": 1.1, "soc": 0.5, "p_up_mw": 0.0, "p_dn_mw": 1.0, "droop_mw_per_hz": np.nan, **given,
+            "s_rated_mva": 1.1, "soc": 0.5, "p_up_mw": 0.0, "p_dn_mw": 1.0, "droop_mw_per_hz": np.nan,
+            "inertia_mw_s_per_hz": np.nan, **given,
         }
         values.setdefault("p_avail_mw", values["p_mw"])
         return FakeTerminal(**{k: np.broadcast_to(np.asarray(v, float), (count,)).copy() for k, v in values.items()})

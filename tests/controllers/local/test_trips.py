@@ -106,7 +106,7 @@ def test_what_is_off_feeds_nothing_whatever_other_laws_ask_for():
         p_mw, q_mvar, p_avail_mw, soc = np.ones(2), np.zeros(2), np.ones(2), np.zeros(2)
         p_up_mw, p_dn_mw = np.zeros(2), np.ones(2)
 
-    held = {"droop_mw_per_hz": np.full(2, np.nan)}
+    held = dict.fromkeys(("droop_mw_per_hz", "inertia_mw_s_per_hz"), np.full(2, np.nan))
     p, q, swing, _ = book.answer(Plan, held, None, v, 60.0, 0)
     assert p.tolist() == [0.0, 1.0]
     assert (q[0], swing["qu"][0]) == (0.0, 0.0)

@@ -23,7 +23,7 @@ def test_a_lasting_violation_is_answered_by_a_call_to_people():
     calls = [t for t, out in sent.items() if out]
     assert calls == [600, 2400]
     message = sent[600][0]
-    assert (message.receiver, message.topic) == ("dso_1.crew", "request")
+    assert (message.receiver, message.topic) == ("dso_1.operator", "request")
     assert message.values["relief_mw"] == pytest.approx(-8.0), "20 % of 40 MVA less export"
     assert not message.topic.startswith("command/")
 
@@ -35,7 +35,12 @@ def test_a_passing_violation_is_not():
         assert not call.decide(float(t), [interface(loading=loading)])
 
 
-def test_low_voltage_calls_too():
+@pytest.mark.parametrize(("v_pu", "p_mw", "relief_mw"), [
+    (0.94, -10.0, 2.0), (0.94, 10.0, 0.0), (0.8, -10.0, 10.0), (1.06, 10.0, -2.0), (1.06, -10.0, 0.0),
+])
+def test_a_voltage_calls_for_less_of_the_flow_that_makes_it_worse(v_pu, p_mw, relief_mw):
     call = EmergencyCall(site(v_band_pu=(0.95, 1.05)))
-    sent = [call.decide(float(t), [interface(v_pu=0.94)]) for t in range(0, 700, 60)]
-    assert sent[10][0].values["quantity"] == "v_pu"
+    sent = [call.decide(float(t), [interface(v_pu=v_pu, p_mw=p_mw)]) for t in range(0, 700, 60)]
+    values = sent[10][0].values
+    assert (values["quantity"], values["p_mw"]) == ("v_pu", p_mw)
+    assert values["relief_mw"] == pytest.approx(relief_mw), "20 % of the flow for each 0.01 pu"

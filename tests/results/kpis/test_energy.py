@@ -43,3 +43,13 @@ def test_distribution_losses_come_from_the_system_where_no_feeder_has_them(make_
     run = make_run({"system": {"loss_distribution_mw": [4.0]}}, every_s=1800)
     assert energy.distribution_losses_mwh(run) == pytest.approx(2.0)
     assert np.isnan([energy.curtailed_mwh(run), energy.ev_served_mwh(run), energy.ev_unmet_mwh(run)]).all()
+
+
+def test_rows_of_feeders_without_a_solution_are_counted_and_left_out_of_sums(make_run: Callable[..., Run]) -> None:
+    nan = np.nan
+    run = make_run({"feeder": {
+        "converged": [[1, 1], [0, 1], [0, 0]], "loss_mw": [[1.0, 2.0], [nan, 2.0], [nan, nan]],
+    }}, every_s=3600)  # fmt: skip
+    assert energy.diverged_feeder_steps(run) == 3
+    assert energy.distribution_losses_mwh(run) == pytest.approx(5.0)
+    assert np.isnan(energy.diverged_feeder_steps(make_run({"feeder": {"loss_mw": [[1.0]]}})))

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from mosaik import scheduler
@@ -324,3 +326,60 @@ def test_a_port_that_does_not_exist_is_refused_when_connecting():
         world.add("reader", reader(10, []))
         with pytest.raises(Exception, match="source attribute does not exist"):
             world.connect("source", "y", "reader", "x")
+
+
+class Summer:
+    """Adds up what it reads and hears; tells it every third step."""
+
+    ports = Ports(reads=("x",), hears=("news",), writes=("y",), tells=("told",))
+
+    def __init__(self, step_ms):
+        self.step_ms, self.sum, self.log, self.rests = step_ms, 1.0, [], 0
+
+    def step(self, now_ms, inputs):
+        self.sum = (2 * self.sum + one(inputs, "x", 0.0) + sum(items(inputs, "news"))) % 997
+        self.log.append((now_ms, self.sum))
+        told = {} if now_ms % (3 * self.step_ms) else {"told": [now_ms]}
+        return Step(next_tick(now_ms, self.step_ms), {"y": self.sum} | told)
+
+    def rest(self):
+        self.rests += 1
+
+    def get_state(self):
+        return {"sum": self.sum}
+
+    def set_state(self, state):
+        self.sum = state["sum"]
+
+
+def pair(world):
+    """Two that read and hear each other a tick later."""
+    both = {"a": Summer(10), "b": Summer(7)}
+    for name, model in both.items():
+        world.add(name, model)
+    for src, dst in (("a", "b"), ("b", "a")):
+        world.connect(src, "y", dst, "x", shifted=True, initial=0.0)
+        world.connect(src, "told", dst, "news", shifted=True)
+    return both
+
+
+def test_a_run_taken_up_at_a_pause_goes_on_as_one_that_was_never_broken_off():
+    with Harness() as world:
+        straight = pair(world)
+        world.run(1000)
+    kept = {}
+    with Harness() as world:
+        paused = pair(world)
+        world.pausing([300, 601, 5000], lambda at_ms: kept.setdefault(at_ms, pickle.dumps(world.get_state())))
+        world.run(1000)
+    assert [m.log for m in paused.values()] == [m.log for m in straight.values()]
+    assert sorted(kept) == [300, 601]
+    assert [m.rests for m in paused.values()] == [2, 2]
+    for at_ms, state in kept.items():
+        with Harness() as world:
+            taken_up = pair(world)
+            world.set_state(pickle.loads(state))
+            world.pausing([300], pytest.fail)  # lies behind
+            world.run(1000)
+        for name, model in taken_up.items():
+            assert model.log == [row for row in straight[name].log if row[0] >= at_ms]

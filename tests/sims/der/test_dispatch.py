@@ -69,6 +69,16 @@ def test_a_curtailed_unit_shows_what_it_could_give():
     assert d.p_mw[WIND] == pytest.approx(0.75)
 
 
+def test_a_plant_on_biogas_follows_its_orders_up_to_what_it_can_give_at_its_ramp():
+    d = dispatch()
+    assert planned(d, p_set_mw=(CHP, 0.1))[CHP] == pytest.approx(0.1)
+    assert d.p_up_mw[CHP] == pytest.approx(0.3)  # 0.4 are available
+    assert planned(d, H, p_set_mw=(CHP, 0.5))[CHP] == pytest.approx(0.4)
+    assert planned(d, 2 * H, p_set_mw=(CHP, -0.2))[CHP] == pytest.approx(0.0)
+    d._ramp = 0.1 / 3600 * d.fleet.table.p_rated_mw  # a tenth of its rating in an hour
+    assert planned(d, 3 * H, p_set_mw=(CHP, 0.4))[CHP] == pytest.approx(0.05)
+
+
 def test_vehicles_feed_back_only_if_they_can():
     assert planned(dispatch(), p_set_mw=([EV], [0.015]))[EV] == pytest.approx(0.015)
     assert planned(dispatch(), p_set_mw=([EV], [9.0]))[EV] == pytest.approx(0.02)

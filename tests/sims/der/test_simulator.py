@@ -58,7 +58,7 @@ def reports(sim, p=None, v=1.0, f=50.0):
     of = {"west": sim.table.of_dso(0), "east": sim.table.of_dso(1)}
     return {
         "v_pu": {k: v[i] for k, i in of.items()}, "p_real_mw": {k: p[i] for k, i in of.items()},
-        "q_real_mvar": {k: 0 * p[i] for k, i in of.items()}, "f_hz": {"transmission": np.full(2, f)},
+        "f_hz": {"transmission": np.full(2, f)},
     }
 
 

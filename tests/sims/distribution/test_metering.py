@@ -48,7 +48,8 @@ def state(feeders, faults=()):
     return {port: {"dso": values} for port, values in arrays.items()} | {
         "interface": {"transmission": {"p_mw": np.array([-20.0]), "q_mvar": np.array([3.0]), "v_pu": np.array([1.01])}},
         "cell": {"transmission": {"f_hz": np.array([50.0, 49.9]), "p_tie_mw": np.array([5.0, -6.0]),
-                                  "p_sched_mw": np.array([1.0, -1.0])}},
+                                  "p_sched_mw": np.array([1.0, -1.0]), "inertia_mws": np.array([9e3, 7e3]),
+                                  "largest_mw": np.array([600.0, 500.0])}},
     }  # fmt: skip
 
 

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -18,8 +20,9 @@ V = np.array([1.03 + 0j])
 def dso(fleet):
     """Two CIGRE feeders with a load and a PV plant at each medium-voltage node; the plants follow P(f)."""
 
-    def make(faults=(), authorize=lambda *_: None, load=1.0, pv=0.4):
+    def make(faults=(), authorize=lambda *_: None, load=1.0, pv=0.4, hold=False):
         feeders = fleet("cigre_mv", "cigre_mv", curves=[PF])
+        feeders.hold = hold
         grid = feeders.feeders[0].grid
         nodes = np.concatenate([
             feeders.node_start[f] + np.flatnonzero((grid.vn_kv < 60) & ~np.isin(grid.node_bus, (1, 12))) for f in (0, 1)
@@ -281,3 +284,58 @@ def test_continues_from_its_state(dso):
     np.testing.assert_allclose(a["v_pu"], b["v_pu"], atol=1e-9)
     assert a["tap_pos"].tolist() == b["tap_pos"].tolist()
     assert a["feeder"]["customers_out"].tolist() == b["feeder"]["customers_out"].tolist() == [100, 0]
+
+
+def overloaded(sim, state):
+    """The same with five hundred times the power in the first feeder: no voltages carry that."""
+    first = sim.devices.places.feeder == 0
+    return state | {"p_mw": {"der": np.where(first, 500.0, 1.0) * state["p_mw"]["der"]}}
+
+
+def test_a_feeder_without_a_solution_stops_the_run_unless_it_is_to_be_held(dso):
+    for hold, at_ms in ((False, MIN), (True, 0)):  # at the first instant there is nothing to hold
+        sim, state = dso(hold=hold)
+        if at_ms:
+            instant(sim, state, 0)
+        with pytest.raises(ModelError, match=rf"dso at {at_ms // 1000}\.000 s: power flow of dso\.f01 has no solution"):
+            instant(sim, overloaded(sim, state), at_ms)
+
+
+def test_a_held_feeder_draws_what_it_drew_and_says_nothing_until_it_is_solved_again(dso):
+    sim, state = dso(hold=True)
+    instant(sim, state, 0)
+    _, before = instant(sim, state, 0)
+    drawn = sim.feeders.slack_mva.copy()
+    told, held = instant(sim, overloaded(sim, state), MIN)
+    assert held["feeder"]["converged"].tolist() == [0, 1]
+    figures = {name: np.isnan(values).tolist() for name, values in held["feeder"].items()}
+    assert figures.pop("customers") == figures.pop("converged") == [False, False]
+    assert set(map(tuple, figures.values())) == {(True, False)}
+    first = np.arange(held["v_pu"].size) < sim.feeders.node_start[1]
+    for name in ("v_pu", "p_node_mw", "q_node_mvar", "der_mw", "der_avail_mw"):
+        assert np.isnan(held[name][first]).all(), name
+    assert np.isnan(held["flow_p_mw"][: sim.feeders.branch_start[1]]).all()
+    assert np.isfinite(held["flow_p_mw"][sim.feeders.branch_start[1] :]).all()
+    devices = sim.devices.places.feeder == 0
+    for name in ("p_real_mw", "q_real_mvar", "v_dev_pu"):
+        assert np.array_equal(held[name][devices], before[name][devices]), name
+    (exchange,) = told["exchange"]
+    assert exchange.s_mva[0] == pytest.approx(drawn.sum(), abs=0.05)  # the opening is at other voltages
+    assert sim.feeders.slack_mva[0] == drawn[0]
+    kept = pickle.loads(pickle.dumps(sim.get_state()))
+    _, after = instant(sim, state, 2 * MIN)
+    assert after["feeder"]["converged"].tolist() == [1, 1]
+    assert after["v_pu"] == pytest.approx(before["v_pu"], abs=1e-9)
+    other, _ = dso(hold=True)
+    other.set_state(kept)
+    _, again = instant(other, state, 2 * MIN)
+    assert np.array_equal(again["v_pu"], after["v_pu"], equal_nan=True)
+    assert all(np.array_equal(again["feeder"][k], v, equal_nan=True) for k, v in after["feeder"].items())
+
+
+def test_a_feeder_once_held_stays_so_until_the_instant_is_over(dso):
+    sim, state = dso(hold=True)
+    instant(sim, state, 0)
+    instant(sim, overloaded(sim, state), MIN)
+    out = sim.step(MIN, state | offer(1.05 * V)).outputs
+    assert out["feeder"]["converged"].tolist() == [0, 1]

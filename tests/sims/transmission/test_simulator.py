@@ -13,12 +13,12 @@ from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr
 from sims.transmission.disturbances import GeneratorTrip
 from sims.transmission.grid import InterfaceTransformer, branch_elements, tap_data, transmission_net
+from sims.transmission.machinery import Machinery
 from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import Governors, QuasiSteady
 from sims.transmission.schedule import Schedule
 from sims.transmission.simulator import TransmissionSimulator
 from sims.transmission.ties import Ties
-from sims.transmission.zoom import Machinery
 
 CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
 MIN = 60_000
@@ -48,7 +48,8 @@ def make(grid):
         schedule = Schedule(15 * MIN, np.array([p, p]), np.zeros((2, len(case.cells))))
         plant = Plant(
             names, cell, tuple(t.name for t in transformers), {"a": np.array([0, 1]), "b": np.array([2])},
-            case.bus_cell[case.load_bus], np.full(len(case.cells), 300.0), np.full(n, 100.0), 120.0,
+            case.bus_cell[case.load_bus], np.full(len(case.cells), 300.0), np.full(n, 100.0),
+            case.machines.stored_mws, 120.0,
         )
         avr = Avr(tap_data(transformers), np.full(3, 1.02), np.zeros(3, int))
         return TransmissionSimulator(

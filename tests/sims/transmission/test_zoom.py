@@ -12,15 +12,15 @@ from sims.grid.compiled import CompiledNet
 from sims.grid.exchange import Exchange
 from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.taps import Avr
-from sims.transmission.disturbances import GeneratorTrip, LineSwitch, LoadStep
+from sims.transmission.disturbances import GeneratorTrip, LineSwitch, LoadRamp, LoadStep
 from sims.transmission.dynamics import Dynamics
 from sims.transmission.grid import InterfaceTransformer, branch_elements, tap_data, transmission_net
+from sims.transmission.machinery import Machinery
 from sims.transmission.plant import Plant, Wish
 from sims.transmission.quasi_steady import Governors, QuasiSteady
 from sims.transmission.schedule import Schedule
 from sims.transmission.simulator import TransmissionSimulator
 from sims.transmission.ties import Ties
-from sims.transmission.zoom import Machinery
 
 CASES = Path(__file__).parents[3] / "scenarios" / "data" / "transmission"
 MIN = 60_000
@@ -58,10 +58,12 @@ class Coupled:
         p = m["p_mw"] * (1 + S0.real.sum() / m["p_mw"].sum())
         cells = len(case.cells)
         self.case, self.droop, self.shift = case, droop_mw_per_hz, np.zeros(len(BUSES))
+        self.answer = np.zeros(len(BUSES))
         self.sim = TransmissionSimulator(
             system, Ties(case), Schedule(15 * MIN, np.array([p, p]), np.zeros((2, cells))),
             Plant(m.names, case.bus_cell[m.bus], tuple(t.name for t in transformers), OF_DSO,
-                  case.bus_cell[case.load_bus], np.full(cells, 300.0), np.full(n, 100.0)),
+                  case.bus_cell[case.load_bus], np.full(cells, 300.0), np.full(n, 100.0),
+                  m.stored_mws),
             Avr(tap_data(transformers), np.full(len(BUSES), 1.02), np.zeros(len(BUSES), int)),
             lambda _: case.load_mva, events, lambda *_: None, MIN, f_nominal_hz=case.f0_hz,
             wish=Wish(np.ones(len(BUSES)), 1000.0, np.full(len(BUSES), 20.0)),
@@ -89,9 +91,9 @@ class Coupled:
             told += [new] if missed > offer.within_mva else []
         return told
 
-    def run(self, until_ms):
+    def run(self, until_ms, since_ms=0):
         """Step as the world does; the devices hear one tick later and answer before the next step."""
-        now, answer = 0, np.zeros(len(BUSES))
+        now, answer = since_ms, self.answer
         while now < until_ms:
             inputs = {"fast_mw": {"der": answer}}
             opening = {"exchange": {"dso": self.opening()}} if now % MIN == 0 else {}
@@ -105,7 +107,7 @@ class Coupled:
             for f, fed, dt_s in step.outputs.get("fast", []):
                 cell = self.case.bus_cell[self.case.bus_index(BUSES)]
                 self.shift += (-self.droop * (f[cell] - 50.0) - self.shift) * -np.expm1(-dt_s / 0.2)
-                answer = self.shift + self.droop * (fed[cell] - 50.0)
+                answer = self.answer = self.shift + self.droop * (fed[cell] - 50.0)
             now = step.next_ms
         self.rows += self.sim.fine()
         return self
@@ -137,7 +139,7 @@ def test_the_start_continues_the_quasi_steady_instant(case):
 def test_power_balances_at_a_grid_step_while_the_machines_move(case):
     run = Coupled(case, [GeneratorTrip(115_000, "G8")]).run(2 * MIN + 100)
     out = run.results[2 * MIN]
-    assert run.sim.zoom is not None
+    assert run.sim.motion.zoom is not None
     drawn = (S0 * out["interface"]["v_busbar_pu"] ** 2).real.sum()
     system = {k: float(x[0]) for k, x in out["system"].items()}
     assert system["gen_mw"] == pytest.approx(
@@ -147,19 +149,24 @@ def test_power_balances_at_a_grid_step_while_the_machines_move(case):
 
 
 def test_frequency_governors_and_voltages_go_on_at_the_end(case):
-    run = Coupled(case, [GeneratorTrip(70_003, "G8")], droop_mw_per_hz=30.0).run(3 * MIN + 1)
-    assert run.sim.zoom is None
+    run = Coupled(case, [GeneratorTrip(70_003, "G8")], droop_mw_per_hz=30.0).run(7 * MIN + 1)
+    assert run.sim.motion.zoom is None
     t, f = run.signal("cell_fine", "f_hz")
     out = run.results[2 * MIN]
-    assert t[-1] == 2 * MIN
-    assert np.diff(t).max() > 1000  # it rested before the grid step came
-    np.testing.assert_allclose(out["f_hz"], f[-1], atol=2e-3)
-    v = run.signal("interface_fine", "v_pu")[1][-1]
-    np.testing.assert_allclose(out["interface"]["v_busbar_pu"], v, atol=2e-4)
+    last = int(np.flatnonzero(np.diff(t) == 4000)[0])  # the machines rest; what follows is quasi-steady
+    assert t[last] < 90_000
+    back = np.arange(t[last] + 4000, 2 * MIN, 4000)
+    assert t[last + 1 : last + 1 + len(back)].tolist() == back.tolist()
+    assert t[-1] <= t[last] + 304_000  # a constant offset counts as restored
+    np.testing.assert_allclose(f[last + 1], f[last], atol=2e-3)
+    np.testing.assert_allclose(out["f_hz"], f[last], atol=2e-3)
+    v = run.signal("interface_fine", "v_pu")[1]
+    np.testing.assert_allclose(v[last + 1], v[last], atol=2e-4)
+    np.testing.assert_allclose(out["interface"]["v_busbar_pu"], v[last], atol=2e-4)
     p_mech = run.signal("gen_fine", "p_mech_mw")[1]
     stator = p_mech[0] - run.results[MIN]["gen"]["p_mw"]
     on = out["gen"]["p_mw"] > 0
-    np.testing.assert_allclose(out["gen"]["p_mw"][on], (p_mech[-1] - stator)[on], atol=3.0)
+    np.testing.assert_allclose(out["gen"]["p_mw"][on], (p_mech[last] - stator)[on], atol=3.0)
     # a minute later nothing has crept
     np.testing.assert_allclose(run.results[3 * MIN]["f_hz"], out["f_hz"], atol=1e-5)
     # and it is where droop puts it without any motion in between
@@ -169,7 +176,7 @@ def test_frequency_governors_and_voltages_go_on_at_the_end(case):
 
 def test_the_nadir_is_that_of_the_model_alone_with_the_same_boundary(case):
     run = Coupled(case, [GeneratorTrip(70_000, "G8")], droop_mw_per_hz=0.0).run(80_000)
-    z = Coupled(case, [GeneratorTrip(70_000, "G8")]).run(70_001).sim.zoom
+    z = Coupled(case, [GeneratorTrip(70_000, "G8")]).run(70_001).sim.motion.zoom
     alone = Dynamics(
         replace(z.dynamics.case), z.dynamics.v_bus, interfaces=z.dynamics.interfaces,
         boundary_mva=z.dynamics._boundary, df0_hz=z.df_hz, start_ms=70_000)
@@ -210,23 +217,62 @@ def test_devices_that_answer_lift_the_nadir(case):
 
 def test_a_line_that_opens_stays_open_in_quasi_steady_operation(case):
     run = Coupled(case, [LineSwitch(70_000, 14, 15)]).run(3 * MIN + 1)
-    assert run.sim.zoom is None
+    assert run.sim.motion.zoom is None
     still = Coupled(case, [LineSwitch(70_000, 14, 15)], dynamic=False).run(3 * MIN + 1)
     flow = [r.results[3 * MIN]["cell"]["p_tie_mw"] for r in (run, still)]
     np.testing.assert_allclose(flow[0], flow[1], atol=2.0)
     assert np.abs(flow[0] - run.results[MIN]["cell"]["p_tie_mw"]).max() > 1.0
 
 
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_a_ramp_goes_on_when_the_machines_are_no_longer_followed(case, dynamic):
+    """60 MW within 100 s: too slow to keep the machines in motion, and not on the grid's steps."""
+    ramp = LoadRamp(70_000, 20, 60.0, 100_000).turns()
+    run = Coupled(case, ramp, dynamic=dynamic).run(4 * MIN + 1)
+    static = {t: float(out["system"]["static_load_mw"][0]) for t, out in run.results.items()}
+    regulated = {t: case.load_mva.real.sum() * (1 + 0.01 * (out["f_hz"][0] - 50.0)) for t, out in run.results.items()}
+    drawn = [static[t] - regulated[t] for t in sorted(static)]
+    assert drawn == pytest.approx([0.0, 0.0, 30.0, 60.0, 60.0], abs=0.02)
+    if dynamic:
+        t, f = run.signal("cell_fine", "f_hz")
+        during = (t > 90_000) & (t < 170_000) & (t % 4000 == 0)
+        slope = np.diff(f[during].mean(axis=1)) / np.diff(t[during])
+        assert slope.max() < 0
+        assert slope == pytest.approx(slope.mean(), rel=0.05)
+
+
+def test_feeders_too_steep_to_be_followed_between_their_solutions_are_refused(case):
+    run = Coupled(case, [GeneratorTrip(70_000, "G8")]).run(70_000)
+    assert 0 < float(run.results[MIN]["system"]["contraction"][0]) < 0.1
+    run.sim._boundary.per_pu[:] = 5e4
+    with pytest.raises(ModelError, match=r"transmission at 70.000 s: .*\(contraction \d+"):
+        run.sim.step(70_000, {})
+
+
 def test_islands_keep_their_own_frequency_to_the_end(case):
     split = [LineSwitch(70_000, 14, 15), LineSwitch(70_000, 16, 17)]
     run = Coupled(case, split).run(3 * MIN + 1)
     f = run.results[3 * MIN]["f_hz"]
-    assert run.sim.zoom is not None
-    assert not run.sim.zoom.moving
+    assert run.sim.motion.zoom is not None
+    assert not run.sim.motion.zoom.moving
     assert abs(f[1] - f[0]) > 0.02
     assert abs(f[2] - f[0]) < 1e-3
-    with pytest.raises(ModelError, match="the machines move"):
-        run.sim.get_state()
+
+
+def test_the_way_back_goes_in_steps_of_four_seconds_as_reserve_comes(case):
+    run = Coupled(case, [GeneratorTrip(70_000, "G8")]).run(2 * MIN)
+    for number in range(len(case.machines)):  # 100 MW each within 300 s, from 2 min on
+        run.sim._called.order(number, 100.0, 2 * MIN)
+    run.run(5 * MIN + 1, since_ms=2 * MIN)
+    t, f = run.signal("cell_fine", "f_hz")
+    back = f[:, 0][(t >= 2 * MIN) & (t < 5 * MIN)]
+    between = t[(t >= 2 * MIN) & (t < 5 * MIN)]
+    assert set(between) == {k for k in range(2 * MIN, 5 * MIN, 4000) if k % MIN}
+    ticks = np.array([2, 3, 4, 5]) * MIN
+    at_ticks = np.array([run.results[k]["f_hz"][0] for k in ticks])
+    assert (np.diff(at_ticks) > 0.01).all()
+    # loads and schedules stand still within a minute, so that frequency rises along a straight line
+    np.testing.assert_allclose(back, np.interp(between, ticks, at_ticks), atol=5e-4)
 
 
 def test_a_second_disturbance_wakes_machines_that_rest(case):
@@ -236,3 +282,15 @@ def test_a_second_disturbance_wakes_machines_that_rest(case):
     assert 110_020 in t
     assert np.nanmin(f[t > 110_000]) < rested - 0.02
     assert run.results[3 * MIN]["system"]["static_load_mw"][0] > run.results[MIN]["system"]["static_load_mw"][0] + 190
+
+
+def test_devices_stiffer_than_the_machines_find_the_frequency_that_they_answer(case):
+    """A droop of 6 x 1500 MW/Hz against some 4000 MW/Hz of governors: answered instant by instant it would swing."""
+    trip = [GeneratorTrip(70_000, "G8")]
+    run = Coupled(case, trip, droop_mw_per_hz=1500.0).run(3 * MIN + 1)
+    t, f = run.signal("cell_fine", "f_hz")
+    back = f[:, 0][(t % 4000 == 0) & (t > 100_000) & (t < 2 * MIN)]
+    still = Coupled(case, trip, droop_mw_per_hz=1500.0, dynamic=False).run(3 * MIN + 1)
+    assert len(back) >= 4
+    np.testing.assert_allclose(back, still.results[2 * MIN]["f_hz"][0], atol=2e-3)
+    np.testing.assert_allclose(back[-1], back[-2], atol=1e-4)
