@@ -17,7 +17,7 @@ compare: $(VENV)/.installed
 	$(BIN)/gridseam compare $(SCENARIO) $(ARGS)
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 validate: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m validate

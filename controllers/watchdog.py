@@ -46,7 +46,6 @@ class Watchdog:
         if threading.current_thread() is threading.main_thread():
             threading.Thread(target=_watch, args=(weakref.ref(self),), name="watchdog", daemon=True).start()
 
-
     def __enter__(self) -> None:
         self._turn += 1
 

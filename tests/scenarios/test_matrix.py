@@ -146,9 +146,11 @@ def test_ctrl_c_ends_all_workers(tmp_path, small, write):
     script.write_text(
         textwrap.dedent(
             f"""\
+            import signal
             from pathlib import Path
             from scenarios.load import load
             from scenarios.matrix import jobs_of, sweep
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
             try:
                 sweep(jobs_of([load({str(write(small))!r})], Path({str(tmp_path)!r})), 2, target="endless:run_pairing")
             except KeyboardInterrupt:
@@ -163,7 +165,10 @@ def test_ctrl_c_ends_all_workers(tmp_path, small, write):
         assert time.monotonic() < until
         time.sleep(0.05)
     process.send_signal(2)
-    assert process.communicate(timeout=30)[0] == "cancelled\n"
+    try:
+        assert process.communicate(timeout=30)[0] == "cancelled\n"
+    finally:
+        process.kill()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(int(pid), 0)

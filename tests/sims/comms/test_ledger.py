@@ -84,7 +84,8 @@ def test_every_message_has_one_fate_and_the_books_balance_at_any_time(world, sen
     assert fates["delivered"] == counts["delivered"]
     assert {cause: fates[cause] for cause in DROPS} == counts["dropped"]
     times = Counter(m.values["n"] for m in (*arrived, *rest))
-    assert len(times) == counts["delivered"], "each that is delivered has come, and no other"
+    # Who comes without having been delivered comes as an attacker's copy of what was lost on its way.
+    assert counts["delivered"] <= len(times) <= counts["delivered"] + fates["replayed"]
     assert sum(times.values()) == sum(fates[kind] for kind in ("delivered", "duplicate", "replayed"))
     assert (np.isnan(log["arrived_ms"]) == np.isin(log["fate"], [FATES.index(cause) for cause in DROPS])).all()
 
