@@ -251,7 +251,7 @@ def test_case118_with_97_cigre_over_a_day(benchmark, tmp_path):
     day()
     joined = join(coupled.cut)
     p0, q0 = joined.load.p_mw.to_numpy(), joined.load.q_mvar.to_numpy()
-    varies = ~joined.load.index.isin(coupled.cut.upper.load.index)
+    varies = ~joined.load.index.isin(upper.load.index)
     recycle = {"bus_pq": True, "trafo": False, "gen": False}
 
     def whole(factor, **options):

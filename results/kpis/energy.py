@@ -71,7 +71,7 @@ def ev_served_mwh(run: Run) -> float:
 def ev_unmet_mwh(run: Run) -> float:
     """Return the energy that drivers asked for and did not have when they left [MWh]."""
     unmet_mwh = power(run, "feeder", "ev_unmet_mwh")
-    return np.nan if unmet_mwh is None else float(unmet_mwh.max(axis=0).sum())
+    return np.nan if unmet_mwh is None else round(float(unmet_mwh.max(axis=0).sum()), 12)  # the rest is rounding
 
 
 def worst_balance_mw(run: Run) -> float:

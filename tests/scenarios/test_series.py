@@ -1,6 +1,7 @@
 """Own series, weather, listed devices and connection rules, from a scenario file to the devices of a run."""
 
 import datetime as dt
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def scene(small, write, tmp_path):
         return write(text.replace(old, new) if old else text)
 
     return put
+
+
+def test_a_profile_file_of_ones_own_beside_the_scenario(small, write, tmp_path):
+    shipped = (files("scenarios") / "data" / "profiles" / "summer_2016-07-18.csv").read_text().splitlines()
+    own = [shipped[0] + ",mine_p", *(f"{line},{n}" for n, line in enumerate(shipped[1:]))]
+    (tmp_path / "own.csv").write_text("\n".join(own) + "\n")
+    series = profiles(load(write(small + "profiles: ./own.csv\n")))
+    first = next(n for n, line in enumerate(shipped[1:]) if line.startswith("2016-07-20T00:00"))
+    assert series.at(3_600_000)[series.column("mine_p")] == first + 4
 
 
 def test_series_stand_beside_those_of_the_file(scene):
