@@ -3,51 +3,24 @@
 from __future__ import annotations
 
 import copy
-import heapq
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
-from controllers.contract import Controller, Site
+from controllers.agenda import Agenda
+from controllers.contract import Site
 from controllers.logbook import ALARM, LOGBOOK
 from controllers.postmark import ORDER, stamped
+from controllers.seat import FAR_S, Seat
 from controllers.watchdog import Watchdog
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
 from sims.core.message import Message
 from sims.core.orders import Action, Authorize
 from sims.core.ports import Inputs, Ports, Step, items
-
-FAR_S = 1e9
-"""A due time beyond which nobody looks."""
-
-
-@dataclass
-class Seat:
-    """A site, the controller that sits there, and the mail waiting for it.
-
-    `spans_ms` says when its duty is its own, as (from, until) [ms]; outside it neither decides nor is given
-    mail. Empty: at any time. `budget_s` is how long a decision may take, in real time.
-    """
-
-    site: Site
-    controller: Controller
-    inbox: list[Message] = field(default_factory=list)
-    due_ms: int = 0
-    spans_ms: tuple[tuple[int, int], ...] = ()
-    budget_s: float = 300.0
-
-    def staffed(self, now_ms: int) -> bool:
-        """Tell whether somebody sits here at `now_ms` [ms]."""
-        return not self.spans_ms or any(start <= now_ms < end for start, end in self.spans_ms)
-
-    def next_staffed_ms(self, now_ms: int) -> int:
-        """Return when somebody will sit here again after `now_ms` [ms]; far away where nobody will."""
-        return min((start for start, _ in self.spans_ms if start > now_ms), default=int(FAR_S * 1000))
 
 
 class ControllerHost:
@@ -66,9 +39,7 @@ class ControllerHost:
         self._seats: dict[str, list[int]] = {}
         for i, seat in enumerate(seats):
             self._seats.setdefault(seat.site.name, []).append(i)
-        self._times: list[int] = []
-        self._agenda: dict[int, list[int]] = {}
-        self._plan()
+        self._agenda = Agenda(self._ordered)
         self._authorize = authorize
         self._step_ms = step_ms
         self._readers: dict[tuple[str, str], tuple[list[tuple[int, bool]], list[list[Message]]]] = {}
@@ -88,18 +59,17 @@ class ControllerHost:
         refused: list[Action] = []
         reports: list[Message] = []
         alarms: list[tuple[int, str, str, str, float]] = []
-        for i in self._turns(now_ms, called):
+        for i in sorted(called.union(self._agenda.take(now_ms))):
             seat = self._ordered[i]
             if seat.spans_ms and not seat.staffed(now_ms):
                 seat.inbox, seat.due_ms = [], seat.next_staffed_ms(now_ms)
-                self._enter(seat.due_ms, i)
+                self._agenda.enter(i)
                 continue
-            timely = seat.due_ms <= now_ms
             decided = self._decide(seat, now_ms)
-            due_ms = _due_ms(seat, now_ms, timely)
+            due_ms = seat.next_due_ms(now_ms)
             if due_ms != seat.due_ms:
                 seat.due_ms = due_ms
-                self._enter(due_ms, i)
+                self._agenda.enter(i)
             for message in decided:
                 if message.receiver == LOGBOOK and message.topic == ALARM:
                     alarms.append(raised(message, now_ms))
@@ -114,9 +84,8 @@ class ControllerHost:
             for port, told in (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
             if told
         }
-        self._tidy()
-        due = self._times[0] if self._times else next_tick(now_ms, self._step_ms)
-        return Step(max(due, now_ms + 1), outputs)
+        next_ms = self._agenda.next_ms()
+        return Step(max(next_tick(now_ms, self._step_ms) if next_ms is None else next_ms, now_ms + 1), outputs)
 
     @property
     def beat_ms(self) -> int:
@@ -127,35 +96,6 @@ class ControllerHost:
         """Tell whether mail on `topic` calls a seat at `receiver` at once, rather than wait for its period."""
         seats = (self._ordered[i] for i in self._seats.get(receiver, ()))
         return any(topic in seat.controller.urgent for seat in seats)
-
-    def _plan(self) -> None:
-        """Write down who is due when."""
-        self._times, self._agenda = [], {}
-        for i, seat in enumerate(self._ordered):
-            self._enter(seat.due_ms, i)
-
-    def _enter(self, due_ms: int, i: int) -> None:
-        """Put seat `i` on the agenda; many are due at the same times."""
-        entered = self._agenda.get(due_ms)
-        if entered is None:
-            self._agenda[due_ms] = [i]
-            heapq.heappush(self._times, due_ms)
-        else:
-            entered.append(i)
-
-    def _turns(self, now_ms: int, called: set[int]) -> list[int]:
-        """Return who decides now, in the order of the seats: whoever is due or called."""
-        seats = self._ordered
-        while self._times and self._times[0] <= now_ms:
-            due_ms = heapq.heappop(self._times)
-            called.update([i for i in self._agenda.pop(due_ms) if seats[i].due_ms == due_ms])
-        return sorted(called)
-
-    def _tidy(self) -> None:
-        """Strike off the top of the agenda what has been put off or moved forward since."""
-        seats, times = self._ordered, self._times
-        while times and all(seats[i].due_ms != times[0] for i in self._agenda[times[0]]):
-            del self._agenda[heapq.heappop(times)]
 
     def _sort(self, mail: list[Message], now_ms: int) -> set[int]:
         """Put mail into the inboxes of whoever is there, by order of arrival; return the seats it calls at once."""
@@ -252,7 +192,7 @@ class ControllerHost:
             _desk(seat.site).clear()
             _desk(seat.site).update(desk)
         self._readers = {}
-        self._plan()
+        self._agenda = Agenda(self._ordered)
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -283,18 +223,6 @@ def raised(message: Message, now_ms: int) -> tuple[int, str, str, str, float]:
     values = message.values
     kind, text = str(values.get("kind", "")), str(values.get("text", ""))
     return now_ms, message.sender, kind, text, float(values.get("value", math.nan))
-
-
-def _due_ms(seat: Seat, now_ms: int, timely: bool) -> int:
-    """Return when `seat` is to decide next: at its next period, or at the first one not before its `due_s`."""
-    period_ms = seat.site.period_ms
-    due_s = getattr(seat.controller, "due_s", None)
-    if due_s is None:
-        return next_tick(now_ms, period_ms) if timely else seat.due_ms
-    next_ms = next_tick(now_ms, period_ms)
-    if due_s * 1000 <= next_ms:
-        return next_ms
-    return max(-(-int(min(due_s, FAR_S) * 1000) // period_ms) * period_ms, next_ms)
 
 
 def _large(value: Any) -> bool:

@@ -11,9 +11,9 @@ import numpy as np
 
 from controllers.belief import Belief
 from controllers.contract import Site
-from controllers.host import Seat
 from controllers.loading import load_class
 from controllers.responsibility import Responsibility
+from controllers.seat import Seat
 from scenarios.beliefs import Beliefs, cell_numbers
 from scenarios.places import Places
 from scenarios.schema import Scenario

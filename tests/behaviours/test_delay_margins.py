@@ -11,7 +11,8 @@ from scipy.linalg import expm
 from controllers.contract import Site
 from controllers.distributed import consensus
 from controllers.distributed.ratio import SharedRatio
-from controllers.host import ControllerHost, Seat
+from controllers.host import ControllerHost
+from controllers.seat import Seat
 from controllers.tso.afrr import Afrr
 from sims.comms.link import LinkSpec
 from sims.comms.network import Network

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from controllers.contract import Site
-from controllers.host import ControllerHost, Seat
+from controllers.host import ControllerHost
 from controllers.responsibility import Responsibility
+from controllers.seat import Seat
 from controllers.specimen import TIE_LINE, small_belief, small_feeder, small_grid
 from sims.core.message import Message
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from controllers.contract import Site, command
-from controllers.host import ControllerHost, Seat, summary
+from controllers.host import ControllerHost, summary
 from controllers.logbook import LOGBOOK
 from controllers.responsibility import Responsibility
+from controllers.seat import Seat
 from controllers.specimen import small_belief
 from sims.core.errors import ControllerError
 from sims.core.message import Message

@@ -3,9 +3,10 @@ import math
 import numpy as np
 
 from controllers.contract import Site
-from controllers.host import ControllerHost, Seat
+from controllers.host import ControllerHost
 from controllers.logbook import LOGBOOK, Standing, alarm, goal
 from controllers.responsibility import Responsibility
+from controllers.seat import Seat
 from controllers.specimen import small_belief
 
 SITE = Site("dso_1.dms", "dms", frozenset(), small_belief(), (), 60_000, np.random.default_rng(1), {})
