@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +22,7 @@ Index = NDArray[np.int64]
 HISTORY_MS = 2000
 
 
-class Readings:
+class Readings(ABC):
     """Base of `Dynamics`: everything it shows to the outside, solved when first asked for."""
 
     case: MachineCase
@@ -38,11 +40,17 @@ class Readings:
     _interface_bus: Index
     _stale: bool
 
+    @abstractmethod
     def _scratch(self) -> Array:
-        raise NotImplementedError
+        """Return room for one evaluation."""
 
+    @abstractmethod
     def _evaluate(self, x: Array, v: Array, slot: Array, scratch: Array, dx: Array) -> tuple[Array, int]:
-        raise NotImplementedError
+        """Evaluate the model at state `x`, its network equations included."""
+
+    @abstractmethod
+    def _relinearise(self) -> None:
+        """Reduce the network anew about the voltages now."""
 
     # frequency
 
@@ -171,9 +179,6 @@ class Readings:
         v = self._net.a @ (e[:n] + 1j * e[n : 2 * n]) + self._net.z @ (current[:m] + 1j * current[m : 2 * m])
         self._solved_v: Complex = v * np.exp(1j * frame[np.maximum(self._net.island, 0)])
         self._flow: tuple[Complex, Complex] | None = None
-
-    def _relinearise(self) -> None:
-        raise NotImplementedError
 
     @property
     def v_bus(self) -> Complex:

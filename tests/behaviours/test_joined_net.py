@@ -1,4 +1,4 @@
-"""The boundary loop of a run, on published cases: what it settles at is the joined net."""
+"""Feeders below a published case: what the boundary loop of a run settles at, and a net put together of parts."""
 
 import numpy as np
 import pandapower.networks as pn
@@ -6,8 +6,10 @@ import pytest
 
 from sims.distribution.feeders import Feeder, Feeders
 from sims.grid.compiled import CompiledNet
+from sims.grid.coupled import CoupledPowerFlow
 from sims.grid.exchange import Exchange
 from sims.grid.meshed import MeshedPowerFlow
+from sims.grid.partition import attach
 from sims.transmission.boundary import Boundary
 from sims.transmission.quasi_steady import Governors, QuasiSteady
 
@@ -15,10 +17,14 @@ STIFF = 1e9
 """Droop of the slack machine [MW/Hz]: the cases know no frequency."""
 
 
-def _settled(case, bus, count):
+def _by_coupled_power_flow(net, bus, count):
+    coupled = CoupledPowerFlow(attach(net, [(bus, pn.case33bw())] * count, per_unit=True))
+    settled = coupled.solve()
+    return abs(coupled.v[0]), coupled.s_mva.sum(), settled.rounds
+
+
+def _by_boundary_loop(net, bus, count):
     """Let transmission and a DSO with `count` feeders exchange voltages and powers as they do in a run."""
-    net = case()
-    net.load.drop(net.load.index[net.load.bus == bus], inplace=True)
     grid = CompiledNet.from_net(net)
     gens = len(grid.elements["gen"])
     governors = Governors(*(np.append(np.full(gens, low), high) for low, high in ((0.0, STIFF), (0.0, STIFF),
@@ -46,6 +52,7 @@ def _settled(case, bus, count):
     raise AssertionError("did not settle")
 
 
+@pytest.mark.parametrize("settle", [_by_boundary_loop, _by_coupled_power_flow])
 @pytest.mark.parametrize(
     ("case", "bus", "count", "v", "s"),
     [
@@ -55,8 +62,10 @@ def _settled(case, bus, count):
         (pn.case14, 13, 4, 1.024889, 15.62605 + 9.71073j),
     ],
 )
-def test_case_with_feeders_equals_the_joined_net(case, bus, count, v, s):
-    found_v, found_s, rounds = _settled(case, bus, count)
+def test_case_with_feeders_equals_the_joined_net(settle, case, bus, count, v, s):
+    net = case()
+    net.load.drop(net.load.index[net.load.bus == bus], inplace=True)
+    found_v, found_s, rounds = settle(net, bus, count)
     assert found_v == pytest.approx(v, abs=1e-6)
     assert found_s == pytest.approx(s, abs=1e-4)
     assert rounds <= 6
