@@ -16,6 +16,7 @@ from controllers.logbook import ALARM, LOGBOOK
 from controllers.postmark import ORDER, stamped
 from controllers.seat import FAR_S, Seat
 from controllers.watchdog import Watchdog
+from sims.core.bundle import unbundled
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
 from sims.core.message import Message
@@ -48,18 +49,33 @@ class ControllerHost:
         self._watch = Watchdog(self._who)
 
     def _who(self) -> tuple[str, float]:
-        """Return who is deciding, and how long it may take [s]."""
+        """Return where somebody is deciding, and how long it may take [s]."""
         seat = self._deciding
-        return (f"controller at {seat.site.name}", seat.budget_s) if seat else ("nobody", FAR_S)
+        return (seat.site.name, seat.budget_s) if seat else ("", FAR_S)
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Sort the mail, let whoever is due decide, send what passes the audit."""
-        called = self._sort([*items(inputs, "own"), *items(inputs, "mail")], now_ms)
+        called = self._sort(unbundled([*items(inputs, "own"), *items(inputs, "mail")]), now_ms)
+        watch = self._watch
+        try:
+            with watch:
+                outputs = self._turns(sorted(called.union(self._agenda.take(now_ms))), now_ms)
+        except KeyboardInterrupt as err:
+            watch.stop()
+            if watch.over is None:
+                raise
+            name, budget_s = watch.over
+            raise ControllerError(name, now_ms, f"has not decided within {budget_s:g} s") from err
+        next_ms = self._agenda.next_ms()
+        return Step(max(next_tick(now_ms, self._step_ms) if next_ms is None else next_ms, now_ms + 1), outputs)
+
+    def _turns(self, due: Sequence[int], now_ms: int) -> dict[str, Any]:
+        """Let the seats `due` decide one after the other; return what comes of it by port."""
         outbox: list[Message] = []
         refused: list[Action] = []
         reports: list[Message] = []
         alarms: list[tuple[int, str, str, str, float]] = []
-        for i in sorted(called.union(self._agenda.take(now_ms))):
+        for i in due:
             seat = self._ordered[i]
             if seat.spans_ms and not seat.staffed(now_ms):
                 seat.inbox, seat.due_ms = [], seat.next_staffed_ms(now_ms)
@@ -79,13 +95,8 @@ class ControllerHost:
                     refused.append(action)
                 else:
                     outbox.append(message)
-        outputs: dict[str, Any] = {
-            port: told
-            for port, told in (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
-            if told
-        }
-        next_ms = self._agenda.next_ms()
-        return Step(max(next_tick(now_ms, self._step_ms) if next_ms is None else next_ms, now_ms + 1), outputs)
+        told = (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
+        return {port: rows for port, rows in told if rows}
 
     @property
     def beat_ms(self) -> int:
@@ -139,20 +150,15 @@ class ControllerHost:
 
     def _decide(self, seat: Seat, now_ms: int) -> list[Message]:
         inbox, seat.inbox = seat.inbox, []
-        watch, self._deciding = self._watch, seat
+        self._watch.next()
+        self._deciding = seat
         try:
-            with watch:
-                decided = seat.controller.decide(now_ms / 1000, inbox)
+            decided = seat.controller.decide(now_ms / 1000, inbox)
             if decided is None:
                 raise TypeError("decide returned None; return a list of messages, [] for none")
             return stamped(seat.site, decided, now_ms, LOGBOOK) if decided else []
         except GridseamError:
             raise
-        except KeyboardInterrupt as err:
-            watch.stop()
-            if not watch.fired:
-                raise
-            raise ControllerError(seat.site.name, now_ms, f"has not decided within {seat.budget_s:g} s") from err
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
 

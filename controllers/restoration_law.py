@@ -37,13 +37,16 @@ class RestorationLaw:
         self.integral_mw = self._error_mw = self._dt_s = 0.0
         self._measured_s = math.nan
 
-    def measure(self, error_mw: float, measured_s: float) -> float:
-        """Take the control error measured at `measured_s`; return what it asks for if nothing bounds it [MW]."""
+    def measure(self, error_mw: float, measured_s: float) -> None:
+        """Take the control error measured at `measured_s`."""
         since_s = measured_s - self._measured_s
         self._dt_s = self._first_s if math.isnan(since_s) else min(since_s, self.MOST_S)
         self._measured_s = measured_s
         self._error_mw = error_mw
-        return -(self.k_p * self._error_mw + self._integrated())
+
+    def within(self, dt_s: float) -> float:
+        """Return what will be asked in `dt_s` if the error stands and nothing bounds it [MW]; not less than now."""
+        return -(self.k_p * self._error_mw + self.integral_mw + self._error_mw * max(dt_s, self._dt_s) / self.t_i_s)
 
     def ask(self, lowest_mw: float, highest_mw: float) -> float:
         """Return the change of power asked for [MW]; the integral grows to a bound, not beyond."""

@@ -28,18 +28,26 @@ def may_end_process() -> None:
 class Watchdog:
     """Looks now and then whether a decision has been under way for longer than it may.
 
-    Whoever decides does so ``with`` it. One that is over its budget is interrupted by a KeyboardInterrupt in the main
-    thread, which comes before the block is left, and `fired` tells it from the user's. Runs outside the main thread
-    are not watched.
+    Whoever decides does so ``with`` it; where several do so one after the other, `next` gives each a budget of its
+    own. One that is over it is interrupted by a KeyboardInterrupt in the main thread, which comes before the block is
+    left; `over` tells it from the user's. Runs outside the main thread are not watched.
 
     Parameters
     ----------
     about : callable
-        Returns who is deciding, in words, and the budget [s].
+        Returns where somebody is deciding, and the budget [s].
+
+    Attributes
+    ----------
+    fired : bool
+        Somebody has been interrupted.
+    over : (str, float) or None
+        Where that was, and the budget that was over [s].
     """
 
     def __init__(self, about: Callable[[], tuple[str, float]]) -> None:
         self.fired = False
+        self.over: tuple[str, float] | None = None
         self._turn = 0  # odd while somebody decides
         self._firing = threading.Lock()
         self._about = about
@@ -48,6 +56,13 @@ class Watchdog:
 
     def __enter__(self) -> None:
         self._turn += 1
+
+    def next(self) -> None:
+        """Say that another one decides from here on; one before who was over is met here at the latest."""
+        self._turn += 2
+        if self.fired:
+            time.sleep(GRACE_S)  # the interrupt is under way, or has been swallowed
+            raise KeyboardInterrupt
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.stop()
@@ -60,11 +75,11 @@ class Watchdog:
         with self._firing:
             self._turn += self._turn % 2
 
-    def _fire(self, turn: int) -> bool:
-        """Interrupt whoever has the turn `turn`; tell whether they still had it."""
+    def _fire(self, turn: int, who: tuple[str, float]) -> bool:
+        """Interrupt `who`, who has the turn `turn`; tell whether they still had it."""
         with self._firing:
             if self._turn == turn:
-                self.fired = True
+                self.fired, self.over = True, who
                 _interrupt()
         return self.fired
 
@@ -85,12 +100,13 @@ def _watch(of: weakref.ref[Watchdog]) -> None:
         if turn != seen:
             seen, since_s = turn, now_s
         elif turn % 2 and not dog.fired:
-            who, budget_s = dog._about()
-            if now_s - since_s >= budget_s and dog._fire(turn):
+            who = dog._about()
+            if now_s - since_s >= who[1] and dog._fire(turn, who):
                 since_s = now_s
         elif turn % 2 and _may_end_process and now_s - since_s >= GRACE_S:
-            who, budget_s = dog._about()
-            sys.stderr.write(f"{who} has not decided within {budget_s:g} s and could not be interrupted\n")
+            name, budget_s = dog._about()
+            said = f"controller at {name} has not decided within {budget_s:g} s and could not be interrupted\n"
+            sys.stderr.write(said)
             sys.stderr.flush()
             os._exit(ENDED)
         del dog

@@ -7,18 +7,28 @@ from typing import Annotated, Any
 
 import typer
 
+from gridseam import dms_monitoring, dms_run_commands
+from gridseam.dms_options import (
+    CloseOption,
+    GridOption,
+    JsonOption,
+    LoadOption,
+    OpenOption,
+    PictureOption,
+    RunArgument,
+    VMinOption,
+)
 from gridseam.dms_tell import check_picture, picture_of, tell
 
 app = typer.Typer(
     help="Functions of the distribution management system: what an operator would do, on any grid or run.",
     no_args_is_help=True, pretty_exceptions_enable=False,
 )  # fmt: skip
-
-GridOption = Annotated[str, typer.Option(help="A shipped grid, case33bw, or a ./file.json of pandapower.")]
-LoadOption = Annotated[float, typer.Option(min=0.0, help="Factor on the grid's own loads.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-PictureOption = Annotated[Path | None, typer.Option(help="Write a picture (.svg, .png or .pdf).")]
-VMinOption = Annotated[float, typer.Option(help="Voltage that must be kept [pu].")]
+for watching in (
+    dms_monitoring.power_flow, dms_monitoring.load_estimate, dms_monitoring.forecast, dms_monitoring.gis,
+    dms_monitoring.volt_var, dms_run_commands.storage, dms_run_commands.v2g, dms_run_commands.supervise,
+):
+    app.command(watching.__name__.replace("_", "-"))(watching)
 
 
 @app.command()
@@ -41,7 +51,7 @@ def flisr(
 
     check_picture(picture)
     found = dms_grid(grid, load)
-    net, row = found.net, found.row(fault)
+    net, row, g = found.net, found.row(fault), found.compiled
     top = net.topology(net.normal)
     if not top.radial:
         raise GridError(f"grid {found.name}: is meshed as switched; indicators do not tell where a fault is")
@@ -58,7 +68,7 @@ def flisr(
     after = closed.copy()
     after[list(result.opened)], after[list(result.closed)] = False, True
     v = np.abs(net.topology(after).flow(np.where(net.topology(after).live, found.s, 0.0), np.ones(len(net.anchor))))
-    base = found.compiled.base_mva
+    base = g.base_mva
     dark = float(np.maximum(-found.s.real, 0.0)[~net.topology(closed).live].sum()) * base
     facts = {
         "grid": found.name, "fault": found.branch(row), "tripped": found.branch(head),
@@ -67,6 +77,8 @@ def flisr(
         "restored_mw": dark - result.dark_mw, "dark_mw": result.dark_mw, "v_min_pu": result.v_min_pu,
         "loading_percent": result.loading_percent, "losses_mw": result.losses_mw,
     }
+    if not (~net.normal[g.branch_kind == "line"]).any():
+        facts["why_dark"] = f"grid {found.name} has no open line to close: what lies beyond waits for the repair"
     if located != row and row not in result.opened:
         facts["warning"] = "the fault lies elsewhere: the breaker would trip again on reclosing"
     tell(facts, as_json, f"FLISR on {found.name}")
@@ -78,8 +90,8 @@ def flisr(
 @app.command("short-circuit")
 def short_circuit(
     grid: GridOption = "case33bw",
-    close: Annotated[list[str] | None, typer.Option(help="Line to close first, such as line:34.")] = None,
-    open_: Annotated[list[str] | None, typer.Option("--open", help="Line to open first.")] = None,
+    close: CloseOption = None,
+    open_: OpenOption = None,
     converters: Annotated[float, typer.Option(help="Current of converters into a fault, per rated current.")] = 1.0,
     source_mva: Annotated[float | None, typer.Option(help="Short-circuit power of the external grid [MVA].")] = None,
     as_json: JsonOption = False,
@@ -245,7 +257,7 @@ def estimate(
 
 @app.command()
 def inertia(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run file (.h5).")],
+    run: RunArgument,
     at: Annotated[float | None, typer.Option(help="Hours after the start. [default: the tightest moment]")] = None,
     rocof_max: Annotated[float, typer.Option(min=0.01, help="Steepest slope that may occur [Hz/s].")] = 1.0,
     as_json: JsonOption = False,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from controllers.dms.network import Complexes, Network
+from controllers.dms.network import Bools, Complexes, Network
 from scenarios import formats
 from sims.core.errors import GridError, nearest
 from sims.grid.compiled import CompiledNet
@@ -56,6 +56,13 @@ class DmsGrid:
         g = self.compiled
         ends = f"{int(g.node_bus[g.branch_from[row]])}-{int(g.node_bus[g.branch_to[row]])}"
         return f"{g.branch_kind[row]}:{int(g.branch_element[row])} ({ends})"
+
+    def switched(self, close: Iterable[str], open_: Iterable[str]) -> Bools:
+        """Return the switch states [branch] with lines closed and opened by name, the others as they are."""
+        closed = self.net.normal.copy()
+        for names, state in ((close, True), (open_, False)):
+            closed[[self.row(name) for name in names]] = state
+        return closed
 
     def row(self, text: str) -> int:
         """Return the branch row of ``line:6``.

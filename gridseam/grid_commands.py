@@ -144,6 +144,7 @@ def _compared(cut: Cut, found: Brought) -> str:
     whole = MeshedPowerFlow(found.net)
     if not whole.solve():
         raise GridError(f"net {cut.name}: the joined net has no solution")
+    assert isinstance(coupled.upper, MeshedPowerFlow)  # cut at one level
     parts = [(cut.upper, coupled.upper.compiled, coupled.upper.v)]
     parts += [(part.net, coupled.compiled[k], coupled.voltages(k)) for k, part in enumerate(cut.lower)]
     apart = max(

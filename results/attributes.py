@@ -1,4 +1,4 @@
-"""How texts, numbers and names are put into a run file so that every reader understands them."""
+"""How texts, numbers and names are put into a run file so that every reader understands them, and taken out."""
 
 from __future__ import annotations
 
@@ -52,3 +52,12 @@ def column_of(group: h5py.Group, name: str, values: Any, scale: h5py.Dataset) ->
         set_attributes(column, units if name != "index" else {})
     set_attributes(column, {"long_name": name.replace("_", " ")})
     column.dims[0].attach_scale(scale)
+
+
+def plain(value: Any) -> Any:
+    """Return an attribute as a plain value: text, number, or list of texts."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
+        return [v.decode() for v in value]
+    return value.item() if isinstance(value, np.generic) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,34 +28,43 @@ class Assessor:
 
     def __init__(self, nodes: Mapping[str, tuple[str, slice]]) -> None:
         self._row = {name: i for i, name in enumerate(nodes)}
-        sizes = [place.stop - place.start for _, place in nodes.values()]
-        self._feeder = np.repeat(np.arange(len(nodes)), sizes)
-        ends = np.cumsum(sizes, dtype=np.int64)
+        self._size = np.array([place.stop - place.start for _, place in nodes.values()], np.int64)
+        self._start = np.cumsum(self._size) - self._size
+        self._all = [np.arange(size) for size in self._size]
+        self._feeder = np.repeat(np.arange(len(nodes)), self._size)
         self._estimate = np.full(len(self._feeder), np.nan)
-        self._own: dict[str, NDArray[np.float64]] = {}
-        self._truth: dict[str, list[tuple[slice, slice]]] = {}
-        for (feeder, (source, place)), end, size in zip(nodes.items(), ends.tolist(), sizes, strict=True):
-            here = slice(end - size, end)
-            self._own[feeder] = self._estimate[here]
-            self._truth.setdefault(source, []).append((here, place))
+        self._truth: list[tuple[str, slice, slice]] = []
+        for (source, place), start in zip(nodes.values(), self._start.tolist(), strict=True):
+            here = slice(start, start + place.stop - place.start)
+            if self._truth and self._truth[-1][0] == source and self._truth[-1][2].stop == place.start:
+                _, before, there = self._truth.pop()  # one copy for feeders that lie side by side
+                here, place = slice(before.start, here.stop), slice(there.start, place.stop)
+            self._truth.append((source, here, place))
         self._taken_ms = np.full(len(nodes), -1, np.int64)
 
-    def hear(self, report: Message, now_ms: int) -> None:
-        """Take a report if it is an estimate of a feeder known here."""
-        if report.topic == "estimate" and report.values.get("feeder") in self._row:
-            self._take(report.values, now_ms)
+    def hear(self, reports: Sequence[Message], now_ms: int) -> None:
+        """Take the estimates of feeders known here among `reports`, the later ones over the earlier ones.
 
-    def _take(self, values: Mapping[str, Any], now_ms: int) -> None:
-        """Keep an estimate; one of some nodes only, or NaN elsewhere, leaves the rest of the feeder as it was."""
-        feeder = values["feeder"]
-        given = np.asarray(values["v_pu"], float)
+        An estimate of some nodes (`node`) only, or NaN elsewhere, leaves the rest of the feeder as it was.
+        """
+        rows, nodes, given = [], [], []
+        for report in reports:
+            values = report.values
+            if report.topic == "estimate" and values.get("feeder") in self._row:
+                rows.append(self._row[values["feeder"]])
+                given.append(values["v_pu"])
+                nodes.append(values["node"] if "node" in values else self._all[rows[-1]])
+        if not rows:
+            return
+        counts = [len(node) for node in nodes]
+        at, v_pu, node = np.repeat(rows, counts), np.concatenate(given), np.concatenate(nodes)
+        if len(v_pu) != len(at) or ((node < 0) | (node >= self._size[at])).any():
+            raise ValueError("an estimate has other voltages than nodes, or nodes that its feeder has not")
+        told = np.isfinite(v_pu)
         # Where the operator believes the node dark there is no voltage to be right or wrong about.
-        known = np.where(given > DARK_PU, given, np.nan)
-        if "node" in values:
-            self._own[feeder][values["node"]] = known
-        else:
-            np.copyto(self._own[feeder], known, where=np.isfinite(given))
-        self._taken_ms[self._row[feeder]] = now_ms
+        known = np.where(v_pu > DARK_PU, v_pu, np.nan)
+        self._estimate[(self._start[at] + node)[told]] = known[told]
+        self._taken_ms[rows] = now_ms
 
     def errors(self, now_ms: int, bus: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
         """Return error and age of the estimates in force, by feeder; `bus` is the truth by simulator."""
@@ -63,10 +72,8 @@ class Assessor:
         rmse, largest = np.full(count, np.nan), np.full(count, np.nan)
         if (self._taken_ms >= 0).any():
             truth = np.empty_like(self._estimate)
-            for source, places in self._truth.items():
-                v_pu = np.asarray(bus[source]["vm_pu"])
-                for here, nodes in places:
-                    truth[here] = v_pu[nodes]
+            for source, here, nodes in self._truth:
+                truth[here] = bus[source]["vm_pu"][nodes]
             error = self._estimate - np.where(truth > DARK_PU, truth, np.nan)
             known = np.flatnonzero(np.isfinite(error))
             error, size = error[known], np.bincount(self._feeder[known], minlength=count)

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from results.attributes import column_of, labels_of, set_attributes
+from results.block import Block
 from results.layout import EMPTY, UNNAMED, EventTable
 from sims.core.errors import ModelError, nearest
 
-CHUNK = 4096
+CHUNK, BATCH = 4096, 16384
+"""Rows in a chunk, and rows kept in memory: the last chunk of a batch is written once more with the next one."""
 
 
 class EventLog:
@@ -28,6 +30,7 @@ class EventLog:
         self.event.make_scale("event")
         set_attributes(self.event, {"long_name": "number of the event"})
         self.data: dict[str, h5py.Dataset] = {}
+        self._blocks: dict[str, Block] = {}
         self.rows: dict[str, list[NDArray[Any]]] = {}
         self._dtype: dict[str, np.dtype[Any]] = {}
         for q in table.columns:
@@ -41,6 +44,8 @@ class EventLog:
             if coded:
                 self._code_table(group, column, q.name, table.code_tables[q.name])
             self.data[q.name], self.rows[q.name], self._dtype[q.name] = column, [], column.dtype
+            self._blocks[q.name] = Block(column)
+        self._numbers = Block(self.event)
         self.pending = self.total = 0
 
     def _code_table(self, group: h5py.Group, column: h5py.Dataset, name: str, names: Sequence[str]) -> None:
@@ -103,16 +108,23 @@ class EventLog:
     def write_rows(self) -> None:
         """Write the columns of the rows that are not yet in the file."""
         if self.pending:
-            for name, data in self.data.items():
-                data.resize(self.total + self.pending, axis=0)
-                data[self.total :] = np.concatenate(self.rows[name])
+            for name, block in self._blocks.items():
+                self._extend(block, np.concatenate(self.rows[name]))
 
     def commit(self) -> None:
         """Write the numbers of those rows: from then on they count."""
         if self.pending:
-            end = self.total + self.pending
-            self.event.resize(end, axis=0)
-            self.event[self.total :] = np.arange(self.total, end)
-            self.total, self.pending = end, 0
+            self._extend(self._numbers, np.arange(self.total, self.total + self.pending))
+            self.total, self.pending = self.total + self.pending, 0
             for rows in self.rows.values():
                 rows.clear()
+
+    def _extend(self, block: Block, values: NDArray[Any]) -> None:
+        """Write values behind those that are in the file, chunk by chunk."""
+        done = 0
+        while done < len(values):
+            first, filled = divmod(self.total + done, CHUNK)
+            part = values[done : done + CHUNK - filled]
+            block.put(slice(filled, filled + len(part)), part)
+            block.write(first * CHUNK, filled + len(part))
+            done += len(part)

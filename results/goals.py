@@ -24,18 +24,21 @@ def rows(reports: Sequence[Message], now_ms: int) -> dict[str, list[Any]]:
             continue
         values = report.values
         about = next((str(values[name]) for name in _ABOUT if name in values), "")
-        numbers = [(name, value) for name, value in values.items() if _is_number(value)]
+        numbers = {name: number for name, value in values.items() if (number := _number(value)) is not None}
         count = len(numbers)
         table["t_ms"] += [now_ms] * count
         table["source"] += [report.sender] * count
         table["duty"] += [str(values.get("duty", ""))] * count
         table["about"] += [about] * count
-        table["quantity"] += [name for name, _ in numbers]
-        table["value"] += [float(np.ravel(value)[0]) for _, value in numbers]
+        table["quantity"] += numbers
+        table["value"] += numbers.values()
     return table
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) or (
-        isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub"
-    )
+def _number(value: Any) -> float | None:
+    """Return a number, or an array of one, as a float; None for anything else."""
+    if isinstance(value, float | int | np.integer | np.floating):
+        return float(value)
+    if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "fiub":
+        return float(value.item())
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from sims.core.message import Message
 from sims.core.orders import Action
 from sims.core.ports import Inputs, Ports, Step, items
 
+_NOTHING: Mapping[str, Any] = {}
 __all__ = ["Recorder", "RunWriter", "Tap"]
 
 _ALARM = ("t_ms", "source", "kind", "text", "value")
@@ -90,7 +91,6 @@ class Recorder:
         self.writer, self.progress, self._assessor = writer, progress, assessor
         self.taps = [t for t in taps if t.kind not in writer.empty]
         self._check()
-        self._places = [{source: _span(index) for source, index in tap.sources.items()} for tap in self.taps]
         self.ports = Ports(
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=tuple(p for p in hears if _KEPT[p] in writer.events or (p == "reports" and assessor)),
@@ -99,7 +99,10 @@ class Recorder:
             kind: s.kind.every_ms for kind, s in writer.series.items()
             if not kind.endswith(FINE) and WITNESSED not in s.kind.attrs
         }
-        self._n = {kind: len(s.kind.labels) for kind, s in writer.series.items()}
+        self._held = {
+            kind: _Row(s.data, len(s.kind.labels), [tap for tap in self.taps if tap.kind == kind])
+            for kind, s in writer.series.items()
+        }
         self._rows: dict[str, dict[str, NDArray[Any]]] = {}
         self._rows_ms = self._news_ms = -1
         self._step_ms = step_ms
@@ -141,35 +144,13 @@ class Recorder:
 
     def _hear(self, reports: Sequence[Message], now_ms: int) -> None:
         if self._assessor is not None:
-            for report in reports:
-                self._assessor.hear(report, now_ms)
+            self._assessor.hear(reports, now_ms)
         told = goals.rows(reports, now_ms) if "goals" in self.writer.events else {"t_ms": []}
         if told["t_ms"]:
             self.writer.append_events("goals", told)
 
     def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
-        rows: dict[str, dict[str, NDArray[Any]]] = {kind: {} for kind in self._every if kind in due}
-        for tap, places in zip(self.taps, self._places, strict=True):
-            if tap.kind not in due:
-                continue
-            found = inputs.get(tap.port, {})
-            row = rows[tap.kind].get(tap.quantity)
-            if row is None:
-                row = rows[tap.kind][tap.quantity] = np.full(self._n[tap.kind], np.nan)
-            for source, where in places.items():
-                value = found.get(source)
-                if not isinstance(value, np.ndarray) and isinstance(value, Mapping):
-                    value = value.get(tap.quantity)
-                if value is not None:
-                    try:
-                        row[where] = value
-                    except ValueError as err:
-                        index = tap.sources[source]
-                        size = self._n[tap.kind] if index is None else len(index)
-                        got = f"port '{tap.port}' of {source} has shape {np.shape(value)}"
-                        raise ModelError(
-                            "recorder", now_ms, f"{got}; {tap.kind}.{tap.quantity} takes {size} values of it"
-                        ) from err
+        rows = {kind: self._held[kind].take(now_ms, kind, inputs) for kind in self._every if kind in due}
         if self._assessor is not None and "estimate" in rows and "bus" in inputs:
             rows["estimate"] = dict(self._assessor.errors(now_ms, inputs["bus"]))
         return rows
@@ -203,11 +184,12 @@ class Recorder:
 
     def finish(
         self, log: Mapping[str, Any] | None = None,
-        fine: Sequence[tuple[int, Mapping[str, Mapping[str, Any]]]] = (),
+        fine: Sequence[tuple[int, Mapping[str, Mapping[str, Any]]]] = (), acts: Sequence[Action] = (),
     ) -> None:
-        """Hand the last rows, and messages and fine rows settled since, to the writer; before closing it."""
+        """Hand the last rows, and messages, fine rows and acts settled since, to the writer; before closing it."""
         self._write_rows()
         self._rows_ms = -1
+        self._write_actions(acts)
         self._write_fine(fine)
         if log is not None:
             self._write_messages(log)
@@ -215,7 +197,7 @@ class Recorder:
     def get_state(self) -> dict[str, Any]:
         """Return the row that is not yet handed to the writer, and the estimates in force."""
         return {
-            "rows": {kind: dict(values) for kind, values in self._rows.items()},
+            "rows": {kind: {q: row.copy() for q, row in values.items()} for kind, values in self._rows.items()},
             "rows_ms": self._rows_ms, "news_ms": self._news_ms,
             "estimates": self._assessor.get_state() if self._assessor is not None else None,
         }
@@ -226,6 +208,41 @@ class Recorder:
         self._rows_ms, self._news_ms = state["rows_ms"], state["news_ms"]
         if self._assessor is not None:
             self._assessor.set_state(state["estimates"])
+
+
+class _Row:
+    """The newest row of a kind, filled in place: what each source has for it goes to its labels."""
+
+    def __init__(self, quantities: Iterable[str], count: int, taps: Sequence[Tap]) -> None:
+        names = [name for name in quantities if any(tap.quantity == name for tap in taps)]
+        self._values = np.full((len(names), count), np.nan)
+        self.columns = dict(zip(names, self._values, strict=True))
+        places: dict[tuple[str, str], list[tuple[str, slice | NDArray[np.int_]]]] = {}
+        for tap in taps:
+            for source, index in tap.sources.items():
+                places.setdefault((tap.port, source), []).append((tap.quantity, _span(index)))
+        self._places = [(port, source, parts) for (port, source), parts in places.items()]
+
+    def take(self, now_ms: int, kind: str, inputs: Inputs) -> dict[str, NDArray[Any]]:
+        """Return the row as the newest state gives it; what no source has said is NaN."""
+        self._values.fill(np.nan)
+        for port, source, parts in self._places:
+            found = inputs.get(port, _NOTHING).get(source)
+            if found is None:
+                continue
+            named = isinstance(found, Mapping)
+            for quantity, where in parts:
+                value = found.get(quantity) if named else found
+                if value is not None:
+                    try:
+                        self.columns[quantity][where] = value
+                    except ValueError as err:
+                        size = np.size(self.columns[quantity][where])
+                        got = f"port '{port}' of {source} has shape {np.shape(value)}"
+                        raise ModelError(
+                            "recorder", now_ms, f"{got}; {kind}.{quantity} takes {size} values of it"
+                        ) from err
+        return self.columns
 
 
 def _span(index: NDArray[np.int_] | None) -> slice | NDArray[np.int_]:

@@ -16,6 +16,7 @@ from results.kpis.kpi import Kpi
 from results.kpis.responsibility import by_role_and_duty
 from results.paired import Differences
 from results.runfile import Run
+from results.sheet import write_sheet
 from results.whereabouts import by_feeder
 from sims.core.errors import GridseamError
 
@@ -186,8 +187,6 @@ def write_report(
     GridseamError
         No runs were given, a run cannot be read, or the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     if not runs:
         raise GridseamError("nothing to report: no run files were given")
     known = [p for p in comparison.pairings if p in runs]
@@ -195,12 +194,9 @@ def write_report(
     try:
         duties, roles, acts = _acts(opened)
         title = str(next(iter(opened.values())).attrs.get("title", "gridseam"))
-        page = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "page"), autoescape=True, undefined=StrictUndefined,
-            trim_blocks=True, lstrip_blocks=True,
-        ).get_template("report.html")  # fmt: skip
-        text = page.render(
-            title=title, verdict=verdict(comparison), degenerate=degenerate(comparison),
+        return write_sheet(
+            "report", "report.html", Path(path), title=title, policy="", verdict=verdict(comparison),
+            degenerate=degenerate(comparison),
             comparison=comparison, pairings=comparison.pairings,
             heats=[h for k in comparison.kpis if k.name in HEAT and (h := _heat(comparison, k)) is not None],
             table=_table(comparison), pictures=_pictures(opened, duties), drawn=list(opened),
@@ -212,10 +208,3 @@ def write_report(
     finally:
         for run in opened.values():
             run.close()
-    out = Path(path)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as err:
-        raise GridseamError(f"cannot write the report {out}: {err}") from err
-    return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from results.attributes import plain
 from results.digest import digest, vouch, vouched
 from results.layout import EMPTY, FORMAT, FORMAT_VERSION, STATUS, UNNAMED
 from sims.core.errors import GridseamError, nearest
@@ -21,18 +23,12 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
+_TRIES, _PAUSE_S = 20, 0.005
+"""How often, and how far apart, what seems damaged is read in a file that is being written."""
 
 
 class RunError(GridseamError):
     """A run file cannot be read; names the file and what is wrong with it."""
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, np.ndarray) and value.dtype.kind == "S":
-        return [v.decode() for v in value]
-    return value.item() if isinstance(value, np.generic) else value
 
 
 class Run:
@@ -61,9 +57,9 @@ class Run:
         except BaseException:
             self._file.close()
             raise
-        self.attrs: Mapping[str, Any] = {k: _plain(v) for k, v in self._file.attrs.items()}
+        self.attrs: Mapping[str, Any] = {k: plain(v) for k, v in self._file.attrs.items()}
         self.provenance: Mapping[str, Any] = {
-            k: _plain(v) for k, v in self._file.get("provenance", self._file).attrs.items() if k != "digest"
+            k: plain(v) for k, v in self._file.get("provenance", self._file).attrs.items() if k != "digest"
         }
         self._groups = {n: g for n, g in self._file.items() if isinstance(g, h5py.Group)}
         marks = {n: next((m for m in ("time", "event") if m in g), "") for n, g in self._groups.items()}
@@ -89,7 +85,7 @@ class Run:
 
     def _check_origin(self) -> None:
         try:
-            form = _plain(self._file.attrs.get("format", b""))
+            form = plain(self._file.attrs.get("format", b""))
             version = int(self._file.attrs.get("format_version", 0))
             if form != FORMAT:
                 raise RunError(f"{self.path}: an HDF5 file, but not a gridseam run (format is '{form}')")
@@ -100,7 +96,7 @@ class Run:
                 return
             for name in ("/", *(n for n, g in self._file.items() if isinstance(g, h5py.Group))):
                 group = self._file[name]
-                if _plain(group.attrs.get("digest", b"")) != digest(group):
+                if plain(group.attrs.get("digest", b"")) != digest(group):
                     raise RunError(f"{self.path}: names or attributes in group '{name}' are damaged")
             if self.status == "complete":
                 vouch(self.path)
@@ -109,7 +105,7 @@ class Run:
 
     @property
     def file(self) -> h5py.File:
-        """The HDF5 file underneath, open for reading."""
+        """The HDF5 file underneath."""
         return self._file
 
     def close(self) -> None:
@@ -155,7 +151,7 @@ class Run:
     def about(self, kind: str, column: str) -> dict[str, Any]:
         """Return the attributes of a column that are plain values: units, long_name, ..."""
         attrs = self.dataset(kind, column).attrs
-        return {k: _plain(attrs[k]) for k in ("units", "long_name", "standard_name", "comment", "source") if k in attrs}
+        return {k: plain(attrs[k]) for k in ("units", "long_name", "standard_name", "comment", "source") if k in attrs}
 
     def dataset(self, kind: str, column: str) -> h5py.Dataset:
         """Return a column as it lies in the file, nothing read yet."""
@@ -165,10 +161,15 @@ class Run:
         return group[column]
 
     def _read(self, kind: str, column: str, part: Any) -> Any:
-        try:
-            return self.dataset(kind, column)[part]
-        except OSError as err:
-            raise RunError(f"{self.path}: {kind}/{column} is damaged ({err})") from err
+        for _ in range(_TRIES):
+            try:
+                return self.dataset(kind, column)[part]
+            except OSError as err:
+                failed = err
+            if self.status != "running":
+                break
+            time.sleep(_PAUSE_S)  # its writer may just have been writing this chunk again, with further rows
+        raise RunError(f"{self.path}: {kind}/{column} is damaged ({failed})") from failed
 
     def values(self, kind: str, quantity: str) -> NDArray[Any]:
         """Return a quantity over all time, shape (time, labels)."""
@@ -207,7 +208,7 @@ class Run:
 
     def group_attrs(self, kind: str) -> dict[str, Any]:
         """Return the attributes of a kind, such as ``v_max_pu``."""
-        return {k: _plain(v) for k, v in self._group(kind).attrs.items() if k != "digest"}
+        return {k: plain(v) for k, v in self._group(kind).attrs.items() if k != "digest"}
 
     def has(self, kind: str, *quantities: str) -> bool:
         """Tell whether the run holds a kind with all these columns and at least one row."""
@@ -328,7 +329,7 @@ class Run:
     @property
     def kpi_definitions(self) -> str:
         """Fingerprint of the definitions that the key figures in the file were computed by; empty where unknown."""
-        return str(_plain(self._file["kpi"].attrs.get("definitions", b""))) if "kpi" in self._file else ""
+        return str(plain(self._file["kpi"].attrs.get("definitions", b""))) if "kpi" in self._file else ""
 
     def check(self) -> None:
         """Read everything once.

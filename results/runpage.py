@@ -17,10 +17,9 @@ from results.feederdata import feeder_data
 from results.kpis.responsibility import roles as roles_of
 from results.kpis.table import KPIS, known_or_computed
 from results.report import DUTIES, facts_of
-from results.runfile import Run
-from sims.core.errors import GridseamError
+from results.runfile import Floats, Run
+from results.sheet import PAGE, write_sheet
 
-PAGE = Path(__file__).parent / "page"
 BEFORE_S, AFTER_S = 60.0, 900.0
 """What is shown around an event."""
 
@@ -40,8 +39,6 @@ def write_page(run: Run | str | Path, path: str | Path | None = None, back: str 
     GridseamError
         The run cannot be read, or the file cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     if not isinstance(run, Run):
         with Run(run) as opened:
             return write_page(opened, path, back)
@@ -54,12 +51,9 @@ def write_page(run: Run | str | Path, path: str | Path | None = None, back: str 
     acted = set(run.numbered("actions", "duty")[0]) - {""} if run.has("actions", "t_ms") else set()
     duties = [d for d in (*DUTIES, *sorted(acted - set(DUTIES))) if d in acted]
     roles = charts.role_order(roles_of(run)[0]) if run.has("actions", "t_ms") else []
-    page = Environment(
-        loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    ).get_template("run.html")  # fmt: skip
-    text = page.render(
-        run=run, title=str(run.attrs.get("title", "gridseam")), pairing=pairing, verdict=run_verdict(run, found),
+    return write_sheet(
+        "page", "run.html", out, run=run, title=str(run.attrs.get("title", "gridseam")), pairing=pairing,
+        verdict=run_verdict(run, found),
         secure=not _insecure(found), shade=colour(pairing[0]), back=back, grids=grids,
         data=_data(grids), scripts=scripts, policy=" ".join(f"'sha256-{_hash(s)}'" for s in scripts),
         tables={name: getattr(pagetables, name)(run) for name in (
@@ -75,12 +69,6 @@ def write_page(run: Run | str | Path, path: str | Path | None = None, back: str 
         kpis=[(k, number(found[k.name], k.unit)) for k in KPIS if not np.isnan(found[k.name])],
         facts=facts_of({pairing: run}),
     )  # fmt: skip
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(text, encoding="utf-8")
-    except OSError as err:
-        raise GridseamError(f"cannot write the page {out}: {err}") from err
-    return out
 
 
 def _script(name: str) -> str:
@@ -126,7 +114,7 @@ def around_events(run: Run) -> str | None:
     listed = pagetables.events(run)[:6]
     if not listed or not run.has("cell", "f_hz"):
         return None
-    t_s, f_hz = run.seconds("cell"), run.values("cell", "f_hz").astype(float)
+    t_s, f_hz = _frequency(run)
     nominal = float(run.group_attrs("cell").get("f_nominal_hz", 50.0))
     with style():
         fig, axes = figure(1, len(listed), 1.6, left=0.55, sharey=True)
@@ -144,3 +132,10 @@ def around_events(run: Run) -> str | None:
         return svg(fig, "Frequency around events")
 
 
+def _frequency(run: Run) -> tuple[Floats, Floats]:
+    """Return times [s] and frequency of each cell [Hz]: the grid's rows, and those between them while machines move."""
+    kinds = [kind for kind in ("cell", "cell_fine") if run.has(kind, "f_hz")]
+    t_s = np.concatenate([run.seconds(kind) for kind in kinds])
+    f_hz = np.concatenate([run.values(kind, "f_hz").astype(float) for kind in kinds])
+    order = np.argsort(t_s, kind="stable")
+    return t_s[order], f_hz[order]

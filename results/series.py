@@ -7,14 +7,17 @@ from typing import Any
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
 from results.attributes import column_of, labels_of, set_attributes
+from results.block import Block
 from results.layout import Kind
 from sims.core.errors import ModelError, nearest
 
-BLOCK = 256
-"""Most rows kept in memory, and in a chunk: whole chunks are written once, at disk speed."""
+_ROWS, _MOST_ROWS = 256, 1024
+"""Rows kept in memory, and in a chunk; the more the longer the run."""
+_CHUNK_BYTES = 512 << 10
+_SIGNAL_BYTES, _LEAST_LABELS = 12 << 20, 8
+"""What is read for one signal over the whole run, where that leaves a chunk this many labels."""
 
 
 class Series:
@@ -22,15 +25,16 @@ class Series:
 
     def __init__(self, group: h5py.Group, kind: Kind, since: str, until_ms: int | None = None) -> None:
         self.kind = kind
-        rows = BLOCK if until_ms is None else max(1, -(-until_ms // kind.every_ms))
-        self.rows = -(-rows // -(-rows // BLOCK))  # equal blocks: no chunk is left half empty
+        planned = _ROWS if until_ms is None else max(1, -(-until_ms // kind.every_ms))
+        tallest = min(max(_CHUNK_BYTES // (4 * _width(planned, 4)), _ROWS), _MOST_ROWS)
+        self.rows = _evenly(planned, tallest)
         n = len(kind.labels)
         set_attributes(group, {
             "NX_class": "NXdata", "signal": kind.quantities[0].name if kind.quantities else "time",
             "axes": ["time", "."], "every_ms": kind.every_ms, **kind.attrs,
         })  # fmt: skip
         self.time = group.create_dataset(
-            "time", (0,), "f8", maxshape=(None,), chunks=(4096,), fletcher32=True, fillvalue=np.nan
+            "time", (0,), "f8", maxshape=(None,), chunks=(self.rows,), fletcher32=True, fillvalue=np.nan
         )
         set_attributes(self.time, {
             "units": f"seconds since {since}", "calendar": "standard", "axis": "T", "standard_name": "time",
@@ -43,10 +47,11 @@ class Series:
         for name, values in kind.static.items():
             column_of(group, name, values, scale)
         self.data: dict[str, h5py.Dataset] = {}
-        self.block: dict[str, NDArray[Any]] = {}
+        self._blocks: dict[str, Block] = {}
         for q in kind.quantities:
+            width = _evenly(n, _width(planned, np.dtype(q.dtype).itemsize))
             data = group.create_dataset(
-                q.name, (0, n), q.dtype, maxshape=(None, n), chunks=(self.rows, min(n, BLOCK)), fletcher32=True,
+                q.name, (0, n), q.dtype, maxshape=(None, n), chunks=(self.rows, width), fletcher32=True,
                 fillvalue=np.nan,
             )  # fmt: skip
             set_attributes(data, {
@@ -56,8 +61,9 @@ class Series:
             data.dims[0].attach_scale(self.time)
             data.dims[1].attach_scale(scale)
             self.data[q.name] = data
-            self.block[q.name] = np.full((self.rows, n), np.nan, dtype=q.dtype)
-        self.block_time = np.zeros(self.rows)
+            self._blocks[q.name] = Block(data)
+        self._times = Block(self.time)
+        self._row_bytes: int = 8 + n * sum(d.dtype.itemsize for d in self.data.values())
         self.first = self.filled = self.written = 0
         self.last_ms = -1
 
@@ -67,44 +73,50 @@ class Series:
 
     def pending_bytes(self) -> int:
         """Return how many bytes the next `write_rows` adds to the file."""
-        per_row = 8 + sum(b.itemsize * b.shape[1] for b in self.block.values())
-        return (self.filled - self.written) * int(per_row)
+        return (self.filled - self.written) * self._row_bytes
 
     def put(self, t_ms: int, values: Mapping[str, Any]) -> None:
         """Keep a row in the block; refuse what does not fit the kind."""
-        for name in values:
-            if name not in self.data:
-                hint = nearest(name, self.data)
-                raise ModelError("recorder", t_ms, f"kind '{self.kind.name}' has no quantity '{name}'{hint}")
+        if not values.keys() <= self.data.keys():
+            name = next(name for name in values if name not in self.data)
+            hint = nearest(name, self.data)
+            raise ModelError("recorder", t_ms, f"kind '{self.kind.name}' has no quantity '{name}'{hint}")
         if t_ms <= self.last_ms:
             last = f"the row at {self.last_ms / 1000:.3f} s is already written"
             raise ModelError("recorder", t_ms, f"kind '{self.kind.name}': {last}; rows go forward in time")
         row, n = self.filled, len(self.kind.labels)
-        for name, block in self.block.items():
-            value = values.get(name, np.nan)
-            if np.ndim(value) and np.shape(value) != (n,):
-                got = f"{self.kind.name}.{name} got shape {np.shape(value)}"
+        for name, block in self._blocks.items():
+            value = np.asarray(values.get(name, np.nan))
+            if value.ndim and value.shape != (n,):
+                got = f"{self.kind.name}.{name} got shape {value.shape}"
                 raise ModelError("recorder", t_ms, f"{got}; it has {n} labels")
-            block[row] = value
-        self.block_time[row] = t_ms / 1000.0
+            block.put(row, value)
+        self._times.put(row, np.asarray(t_ms / 1000.0))
         self.last_ms = t_ms
         self.filled += 1
 
     def write_rows(self) -> None:
         """Write the quantities of the rows that are not yet in the file."""
         if self.filled > self.written:
-            a, b = self.first + self.written, self.first + self.filled
-            for name, data in self.data.items():
-                data.resize(b, axis=0)
-                data[a:b] = self.block[name][self.written : self.filled]
+            for block in self._blocks.values():
+                block.write(self.first, self.filled)
 
     def commit(self) -> None:
         """Write the times of those rows: from then on they count."""
         if self.filled > self.written:
-            a, b = self.first + self.written, self.first + self.filled
-            self.time.resize(b, axis=0)
-            self.time[a:b] = self.block_time[self.written : self.filled]
+            self._times.write(self.first, self.filled)
             self.written = self.filled
         if self.full():
             self.first += self.rows
             self.filled = self.written = 0
+
+
+def _width(rows: int, item_bytes: int) -> int:
+    """Return the most labels that go into one chunk of a run of so many rows."""
+    fits = max(_SIGNAL_BYTES // (rows * item_bytes), _LEAST_LABELS)
+    return min(fits, _CHUNK_BYTES // (_ROWS * item_bytes))
+
+
+def _evenly(count: int, most: int) -> int:
+    """Return the size of equal parts, none above `most`: no chunk is left half empty."""
+    return -(-count // -(-count // most))

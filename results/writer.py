@@ -18,7 +18,7 @@ import numpy as np
 
 from results.attributes import column_of, labels_of, set_attributes
 from results.digest import digest
-from results.eventlog import CHUNK, EventLog
+from results.eventlog import BATCH, EventLog
 from results.layout import FORMAT, FORMAT_VERSION, STATUS, EventTable, Kind
 from results.series import Series
 from sims.core.errors import ModelError, nearest
@@ -153,7 +153,7 @@ class RunWriter:
         events = self.events[table]
         unnamed = events.put(columns)
         self.append_texts(unnamed)
-        if events.pending >= CHUNK:
+        if events.pending >= BATCH:
             self._write([events])
         self._flush_if_due()
 

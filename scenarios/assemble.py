@@ -25,7 +25,7 @@ from scenarios.schema import Scenario
 from scenarios.schema_disturbances import LineFault
 from scenarios.seats import reserves, roles, seats
 from scenarios.upsets import upsets
-from sims.comms.simulator import CommsSimulator
+from sims.comms.simulator import CommsSimulator, Concern
 from sims.core.errors import ModelError
 from sims.core.harness import Harness
 from sims.der.simulator import DerSimulator
@@ -95,7 +95,7 @@ def assemble(
     comms = CommsSimulator(
         carrier(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
         boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
-        wakes=host.wakes, gather_ms=host.beat_ms,
+        wakes=_wakes(scenario, host), gather_ms=host.beat_ms,
     )
     recorder = Recorder(
         writer, recording.taps(places), step_ms=step_ms,
@@ -115,6 +115,13 @@ def assemble(
     _connect(harness, ground, der, tuple(dsos))
     _invite(harness, scenario, writer)
     return World(harness, recorder, comms, host, transmission)
+
+
+def _wakes(scenario: Scenario, host: ControllerHost) -> Concern:
+    """Return whether a delivery is acted upon at once: by a site, or by a power station while frequency moves."""
+    if scenario.transmission.frequency.model != "dynamic":
+        return host.wakes
+    return lambda receiver, topic: receiver.startswith("gen.") or host.wakes(receiver, topic)
 
 
 def _invite(harness: Harness, scenario: Scenario, writer: RunWriter) -> None:
@@ -159,7 +166,7 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("transmission", "fast", "der", shifted=True)
     connect("der", "fast_mw", "transmission")
     connect("transmission", "f_hz", "der", shifted=True, initial=np.full(len(ground.case.cells), ground.case.f0_hz))
-    for port in ("interface", "cell"):
+    for port in ("interface", "cell", "ties"):
         connect("transmission", port, "metering")
     connect("der", "storage", "metering")
     for port in ("interface", "cell", "gen", "system", "acts", "fine"):

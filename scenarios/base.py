@@ -13,8 +13,9 @@ class Part(BaseModel):
     """  # noqa: D205
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
-    )
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=(),
+        defer_build=True,
+    )  # fmt: skip
 
 
 Real = Annotated[float, Field(strict=True)]

@@ -21,6 +21,7 @@ Path_ = tuple[str | int, ...]
 Fault = tuple[Path_, str]
 _PLACES = ("dms", "operator", "crew")
 _LINKS: Path_ = ("communication", "links")
+_GROUPS: Path_ = ("communication", "groups")
 _FAILURES: Path_ = ("communication", "random_outages")
 
 
@@ -65,6 +66,9 @@ def wiring_faults(s: Scenario, machines: tuple[str, ...]) -> Iterator[Fault]:
         for name in names:
             if text := cabinet.unknown(name):
                 yield path, text
+    for name in s.communication.groups:
+        if not cabinet.unknown(name):
+            yield (*_GROUPS, name), f"'{name}' is a place of the network; give the group another name"
     yield from _linked(s, cabinet)
 
 
@@ -74,6 +78,8 @@ def _named(s: Scenario) -> Iterator[tuple[Path_, tuple[str, ...]]]:
         if link.explicit:
             yield (*_LINKS, index, "from"), (str(link.from_),)
             yield (*_LINKS, index, "to"), (str(link.to),)
+    for name, members in s.communication.groups.items():
+        yield from (((*_GROUPS, name, index), (member,)) for index, member in enumerate(members))
     for path, row in _rows(s):
         for key in ("node", "link"):
             if (text := getattr(row, key, None)) is not None:

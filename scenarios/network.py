@@ -63,6 +63,7 @@ def build(scenario: Scenario, places: Places, machines: Sequence[str]) -> Networ
     return build_network(
         rules(communication), spots, single=single_links(communication), seed=scenario.seed,
         outages=_outages(scenario, cabinet), attacks=_attacks(scenario, cabinet), topics=TOPICS,
+        groups=communication.groups,
         arq={a.topic: Arq(a.retries, a.timeout_ms, a.backoff, a.ack_bytes) for a in communication.acknowledged},
     )
 

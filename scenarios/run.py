@@ -103,9 +103,9 @@ def _run(
                 harness.pausing(keeper.pauses_ms(scenario.time.duration_ms), keeper)
                 harness.run(scenario.time.duration_ms)
             except (ModelError, KeyboardInterrupt):
-                world.recorder.finish(fine=world.transmission.fine())  # the last instant that was settled
+                world.recorder.finish(None, *world.transmission.since())  # the last instant that was settled
                 raise
-            world.recorder.finish(world.comms.close(scenario.time.duration_ms), world.transmission.fine())
+            world.recorder.finish(world.comms.close(scenario.time.duration_ms), *world.transmission.since())
             costs = _costs(world, ready - started, time.perf_counter() - ready)
     except KeyboardInterrupt:
         with suppress(GridseamError):

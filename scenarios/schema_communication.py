@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from scenarios.base import NotNegative, Part, Percent, Share, Text
+from scenarios.base import Name, NotNegative, Part, Percent, Share, Text
 from scenarios.durations import Delay, Duration
 from sims.core.errors import nearest
 
@@ -214,6 +214,8 @@ class Communication(Part):
     """Mail whose sender insists on an acknowledgement."""
     store_and_forward: tuple[Literal["substation", "agent", "primary", "dms", "tso", "operator", "crew"], ...] = ()
     """Kinds of places that keep messages while no way is up."""
+    groups: Mapping[Name, tuple[Text, ...]] = Field(default_factory=dict)
+    """Names under which several places are reached at once: mail to one goes to each of its places but its sender."""
     random_outages: tuple[RandomFailure, ...] = ()
     """Places and links that fail by chance, beside the links that have an mttr."""
     metering: Metering = Metering.model_validate({})

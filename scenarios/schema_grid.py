@@ -70,8 +70,8 @@ class Afrr(Part):
     """Proportional gain."""
     t_i_ms: Duration = Field(120_000, alias="t_i")
     """Integral time."""
-    cycle_ms: Duration = Field(60_000, alias="cycle")
-    """From one set-point to the next."""
+    cycle_ms: Duration = Field(4_000, alias="cycle")
+    """From one set-point to the next while frequency moves; at rest there is one each grid step."""
     full_activation_ms: Duration = Field(300_000, alias="full_activation")
     """Until power stations give all of the reserve that is called, whoever calls it."""
 

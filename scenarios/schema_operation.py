@@ -66,8 +66,8 @@ class BalanceCell(Part):
     """Proportional gain."""
     t_i_ms: Duration = Field(120_000, alias="t_i")
     """Integral time."""
-    cycle_ms: Duration = Field(60_000, alias="cycle")
-    """From one decision to the next."""
+    cycle_ms: Duration = Field(4_000, alias="cycle")
+    """From one call of power stations to the next while frequency moves; at rest there is one each grid step."""
 
 
 class Control(Part):

@@ -20,6 +20,8 @@ from scenarios.schema import Scenario
 from scenarios.wiring import TSO
 from sims.transmission.case import MachineCase
 
+TSO_LOOKS_MS = 60_000
+"""How often the control room of the TSO looks at what is not called by its measurement."""
 CENTRAL, DISTRIBUTED, ALL = ("centralized",), ("distributed",), ("local", "centralized", "distributed")
 
 
@@ -106,13 +108,19 @@ def seats(
                 settings["shared"] = desks.setdefault(name, {})
             site = Site(
                 name, responsibility.roles[name], responsibility.duties_of(responsibility.roles[name]), belief,
-                neighbours, int(settings.get("cycle_ms", scenario.time.step_ms)),
+                neighbours, _period_ms(row, settings, scenario.time.step_ms),
                 np.random.default_rng([scenario.seed, *(zlib.crc32(what.encode()) for what in (name, row.duty, does))]),
                 settings,
             )
             spans_ms = _spans_ms(row, responsibility)
             found.append(Seat(site, factory(site), spans_ms=spans_ms, budget_s=_budget_s(scenario, row)))
     return found
+
+
+def _period_ms(row: Row, settings: Mapping[str, Any], step_ms: int) -> int:
+    """Return how often a site looks up by itself; who balances is called by each measurement of the ties beside."""
+    cycle_ms = int(settings.get("cycle_ms", step_ms))
+    return max(cycle_ms, step_ms) if row.duty == "balance_cell" else cycle_ms
 
 
 def _budget_s(scenario: Scenario, row: Row) -> float:
@@ -196,7 +204,7 @@ def _settings(
         "estimation_ms": metering.estimation_ms, "v_class_percent": metering.v_accuracy_percent,
         "p_class_percent": metering.p_accuracy_percent,
     }
-    if row.at == "dms":
+    if row.at in ("dms", "area"):
         ev = scenario.der.ev
         settings |= {
             "tariff": scenario.der.tariff, "v2g_share": ev.v2g_share, "vehicle_h": ev.battery_kwh / ev.plug_kw,
@@ -212,7 +220,7 @@ def _settings(
             spans_ms = responsibility.held_spans_ms("balance_cell")
             settings["held_spans_s"] = tuple((start / 1000, end / 1000) for start, end in spans_ms)
         settings |= {
-            "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cycle_ms": afrr.cycle_ms, "cells_held_by_dso": cells,
-            "u_set_pu": dict(wishes),
+            "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cells_held_by_dso": cells, "u_set_pu": dict(wishes),
+            "cycle_ms": afrr.cycle_ms if row.duty == "balance_cell" else TSO_LOOKS_MS,
         }
     return settings | dict(mine.settings) if mine else settings

@@ -9,7 +9,6 @@ import numpy as np
 from controllers.centralized.desk import Desk
 from controllers.centralized.frequency import DEADBAND_HZ
 from controllers.contract import Site
-from controllers.dms.charging import Charging
 from controllers.dms.set_points import FULL_HZ, Floats, Ints
 from controllers.logbook import LOGBOOK
 from controllers.restoration_law import RestorationLaw, beyond_mw, cell_error
@@ -33,7 +32,10 @@ class BalanceCell:
     which they help to contain, is no error here. Energy limits of storage come from the storage ledger, what
     vehicles draw from the substations' frames.
 
-    Settings: `k_p` (0.1), `t_i_ms` (120 000), `cycle_ms` (60 000), `deadband_mw` (1) and `deadband_share` (0.02 of
+    Stations are called on each measurement of the ties, once a cycle: every 4 s while frequency moves. Devices look
+    for orders at the grid step only, and are told once a period.
+
+    Settings: `k_p` (0.1), `t_i_ms` (120 000), `cycle_ms` (4000), `deadband_mw` (1) and `deadband_share` (0.02 of
     what storage and vehicles can move), below which a change of what they are asked is not told; those of `Stations`.
     """
 
@@ -41,19 +43,17 @@ class BalanceCell:
 
     def __init__(self, site: Site) -> None:
         settings = site.settings
-        self._site, self._desk = site, Desk(site, 60_000)
+        self._site, self._desk = site, Desk(site, 4_000)
         self._law = RestorationLaw(
-            float(settings.get("k_p", 0.1)), float(settings.get("t_i_ms", 120_000)) / 1000.0,
-            self._desk.cycle_ms / 1000.0,
+            float(settings.get("k_p", 0.1)), float(settings.get("t_i_ms", 120_000)) / 1000.0, site.period_ms / 1000.0,
         )
         self._stations = Stations(site, site.grid.generators)
         self._deadband = float(settings.get("deadband_mw", 1.0))
         self._share = float(settings.get("deadband_share", 0.02))
         self._cell = site.grid.cells[0] if site.grid.cells else None
-        self._read_ms = self._last_ms = -1
-        self._filled_in = 0.0
+        self._measured_ms = -self._desk.cycle_ms
+        self._missing = self._filled_in = 0.0
         register = self._desk.register
-        self._charging = Charging(register)
         self._tiers = [register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
         self._drawn: Floats = np.zeros(len(self._tiers[VEHICLES]))
         # By nameplate, so that the order does not change with clouds and charge, and few are told anew.
@@ -67,32 +67,19 @@ class BalanceCell:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return calls to power stations, set-points for storage, caps for vehicles, PV and wind."""
         now_ms = self._desk.read(now_s, inbox)
-        newest = None
-        for message in inbox:
-            if message.topic == "tie" and message.sent_ms > self._read_ms:
-                self._read_ms, newest = message.sent_ms, message
-        if newest is None or self._cell is None:
+        newest = max((m for m in inbox if m.topic == "tie"), key=lambda m: m.sent_ms, default=None)
+        if newest is None or self._cell is None or newest.sent_ms < self._measured_ms + self._desk.cycle_ms:
             return []
-        if self._last_ms >= 0 and now_ms - self._last_ms < 0.9 * self._desk.cycle_ms:
-            return []
-        self._last_ms = now_ms
-        error, cycle_s = self._error(newest), self._desk.cycle_ms / 1000.0
-        self._desk.book_storages(now_ms)
-        stations, law = self._stations, self._law
+        since_ms, period_ms = newest.sent_ms - self._measured_ms, self._site.period_ms
+        first = newest.sent_ms // period_ms != self._measured_ms // period_ms  # of a period: devices are told now
+        self._measured_ms = newest.sent_ms
+        stations, law, period_s, error = self._stations, self._law, period_ms / 1000.0, self._error(newest)
         stations.advance(now_s)
-        low, high = stations.reach_mw(cycle_s)
-        wanted = law.measure(error, newest.sent_ms / 1000.0)
-        if self._filled_in == 0.0 and low <= wanted <= high:
-            asked = law.ask(low, high)
-            out = stations.call(DUTY, asked, now_s)
-        else:
-            room = self._room()
-            down, up = ([float(r[k].sum()) for r in room] for k in (0, 1))
-            # Feed-in is held back only once the stations are as far down as they go.
-            last = down[FEEDING] if low <= -stations.reserve_mw else 0.0
-            asked = law.ask(low + sum(down[:FEEDING]) + last, high + sum(up))
-            out = stations.call(DUTY, asked, now_s)
-            out += self._fill_in(asked - stations.after(cycle_s), sum(up) - sum(down[:FEEDING]), room, now_ms)
+        law.measure(error, newest.sent_ms / 1000.0)
+        orders = self._fill_in(law.within(period_s), *stations.reach_mw(period_s), now_ms) if first else []
+        low, high = stations.reach_mw(min(since_ms, period_ms) / 1000.0)
+        asked = law.ask(low + self._missing, high + self._missing)
+        out = stations.call(DUTY, asked, now_s) + orders
         goal = {"duty": DUTY, "cell": self._cell.name, "error_mw": error, "asked_mw": asked,
                 "stations_mw": stations.called_mw, "filled_in_mw": self._filled_in}
         out.append(Message(self._site.name, LOGBOOK, "goal", goal))
@@ -106,15 +93,27 @@ class BalanceCell:
         own = beyond_mw(f_hz - f0_hz, DEADBAND_HZ, float(self._desk.droop_mw_per_hz.sum()))
         return cell_error(p_tie, p_sched, f_hz, f0_hz, self._cell.bias_mw_per_hz) + own
 
-    def _fill_in(self, missing_mw: float, span_mw: float, room: list[tuple[Floats, Floats]], now_ms: int
-                 ) -> list[Message]:
-        """Return the orders that make the DSO's own resources give what the stations do not give yet."""
-        dead = max(self._deadband, self._share * span_mw)
-        wanted = missing_mw if abs(missing_mw) > dead else 0.0
+    def _fill_in(self, asked_mw: float, least_mw: float, most_mw: float, now_ms: int) -> list[Message]:
+        """Return the orders that make the DSO's own resources give what lies beyond the stations' reach.
+
+        `asked_mw` is what will be asked until devices look for orders again, the others what stations can give by then.
+        """
+        self._desk.book_storages(now_ms)
+        if self._filled_in == 0.0 and least_mw <= asked_mw <= most_mw:
+            self._missing = 0.0
+            return []
+        room = self._room()
+        down, up = ([float(r[k].sum()) for r in room] for k in (0, 1))
+        # Feed-in is held back only once the stations are as far down as they go.
+        last = down[FEEDING] if least_mw <= -self._stations.reserve_mw else 0.0
+        lowest, highest = sum(down[:FEEDING]) + last, sum(up)
+        missing = min(max(asked_mw - min(max(asked_mw, least_mw), most_mw), lowest), highest)
+        dead = max(self._deadband, self._share * (sum(up) - sum(down[:FEEDING])))
+        self._missing, wanted = missing, missing if abs(missing) > dead else 0.0
         if abs(wanted - self._filled_in) > dead or wanted == 0.0 != self._filled_in:
             self._filled_in = wanted
             self._distribute(wanted, room)
-        again = self._desk.cycle_ms + 2 * self._site.period_ms
+        again = 3 * self._site.period_ms
         return [
             order for quantity in ("p_set_mw", "p_max_mw")
             for order in self._desk.points.orders(DUTY, quantity, now_ms, again)
@@ -135,18 +134,14 @@ class BalanceCell:
         free = desk.register.p_rated_mw[storage] - desk.droop_mw_per_hz[storage] * (FULL_HZ - DEADBAND_HZ)
         down, up = np.maximum(down, -free), np.minimum(up, free)
         tiers = [(np.minimum(down - others, 0.0), np.maximum(up - others, 0.0))]
-        self._drawn, least = self._charges()
-        tiers.append((np.zeros(len(vehicles)), np.maximum(self._drawn - least, 0.0)))
+        _, self._drawn, least = desk.charges(vehicles)
+        # What their droop has promised, vehicles keep too.
+        promised = desk.droop_mw_per_hz[vehicles] * (FULL_HZ - DEADBAND_HZ)
+        spare = np.maximum(desk.vehicle_reserve(vehicles).up_mw - promised, 0.0)
+        tiers.append((np.zeros(len(vehicles)), np.clip(self._drawn - least, 0.0, spare)))
         available = desk.feed_in(feeding)[1]
         tiers.append((-available, np.zeros(len(feeding))))
         return tiers
-
-    def _charges(self) -> tuple[Floats, Floats]:
-        """Return what clusters would draw and must be left at least [MW], in the order of their tier."""
-        desk = self._desk
-        _, drawn, least = self._charging.believed(
-            desk.state.readings, self._tiers[VEHICLES], desk.points.total("p_max_mw"))
-        return drawn, least
 
     def _distribute(self, total_mw: float, room: list[tuple[Floats, Floats]]) -> None:
         """Fill tier after tier; within a tier the largest first, so that a small change is few messages."""

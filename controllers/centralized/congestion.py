@@ -9,7 +9,6 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.charging import Charging
 from controllers.dms.congestion import (
     STEPS,
     Lever,
@@ -24,10 +23,10 @@ from controllers.dms.congestion import (
     violated,
 )
 from controllers.dms.feeder_file import Picture
-from controllers.dms.infeed import Infeed, infeed
+from controllers.dms.infeed import Infeed, Pace, extremes, infeed
 from controllers.dms.network import Topology
-from controllers.dms.peak_shaving import FILL_SHARE, filling, tight
-from controllers.dms.set_points import CHANGE, Floats, Ints
+from controllers.dms.peak_shaving import FILL_SHARE, filling, level, tight
+from controllers.dms.set_points import CHANGE, Bools, Floats, Ints
 from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 
@@ -36,16 +35,35 @@ INVERTERS = ("pv", "wind", "storage", "statcom")
 """What gives reactive power for transformers: it stands at their busbar, so that no line carries it."""
 STEP_PU = 0.01
 """By how much it may move a busbar's voltage in a cycle: tap changers have to follow."""
+AGAIN_MS = 120_000
+"""After that long the transformers' meters show what was ordered."""
+FASTEST = 0.1
+"""Share of what transformers may carry that their load is believed to move in a cycle at most."""
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A feeder that there is something to do in: its picture, whether a limit is violated inside, its supply."""
+    """A feeder that there is something to do in.
+
+    Parameters
+    ----------
+    number : int
+    picture : Picture
+    inside : bool
+        A limit is violated inside of it.
+    supply : Supply
+    kept : int array
+        Storages that are kept for a peak to come, among what may be moved in the feeder.
+    kept_mw : array
+        What they give now to have the energy, or the room, in time; while their transformer has room for it.
+    """
 
     number: int
     picture: Picture
     inside: bool
     supply: Supply
+    kept: Ints
+    kept_mw: Floats
 
 
 class ManageCongestion:
@@ -54,13 +72,16 @@ class ManageCongestion:
     Transformers at the busbars are metered every minute and relieved by whatever stands below them: first by
     the reactive power of inverters at the busbars, which costs nothing, then by active power. Where this site
     also supports the TSO's voltage, reactive power is left to that duty, lest both pull at one busbar. Storage
-    below those that may get short is kept for that (see `peak_shaving`); vehicles keep what a driver may count
-    on (see `Charging`).
+    at busbars whose transformers are foreseen to be short is filled for that, or emptied by what will flow back, and
+    kept until then; below those that may get short by nameplate it is filled unless flow back is foreseen: a
+    forecast may miss a peak (see `peak_shaving`). Vehicles keep what a driver may count on (see `Charging`).
 
     Settings: `cycle_ms` (300 000), `margin_pu` (0.004) and `margin_percent` (4) for the error of the
-    estimate and what moves within a cycle, `cost_pv`, `cost_wind`, `cost_storage`, `cost_ev` per MW, `quantise`
-    (feed-in caps only of 100/60/30/0 %), `patience` (cycles that a voltage violation may last before power is
-    touched; 1 where volt/VAr control is this site's too, else 0).
+    estimate and what moves within a cycle, `margin_infeed_percent` (1) for the meters' class at transformers
+    of busbars, of which it is known by how much they will move until the next cycle (`Pace`), `cost_pv`,
+    `cost_wind`, `cost_storage`, `cost_ev` per MW, `quantise` (feed-in caps only of 100/60/30/0 %), `patience`
+    (cycles that a voltage violation may last before power is touched; 1 where volt/VAr control is this site's
+    too, else 0).
     """
 
     urgent = frozenset({"primary"})  # so that it looks at an estimate when it is made
@@ -78,20 +99,20 @@ class ManageCongestion:
             "storage": float(settings.get("cost_storage", 0.1)), "ev": float(settings.get("cost_ev", 0.3)),
         }
         register = self._desk.register
+        self._carried_percent = site.grid.loading_max_percent - float(settings.get("margin_infeed_percent", 1.0))
         self._price = np.array([price.get(one, 0.0) for one in register.kind.tolist()], dtype=np.float64)
         self._rows = [register.of("pv", "wind", "storage", "ev", feeder=n) for n in range(len(register.feeders))]
         self._is_storage, self._is_ev = register.kind == "storage", register.kind == "ev"
-        self._charging = Charging(register)
-        kept = [self._kept_storages(number) for number in range(len(register.feeders))]
-        self._kept = [np.flatnonzero(np.isin(rows, of)) for rows, of in zip(self._rows, kept, strict=True)]
-        self._is_kept = np.isin(np.arange(len(register)), np.concatenate(kept))
+        self._busbar = [self._busbar_storages(number) for number in range(len(register.feeders))]
         self._reactive = [self._busbar_inverters(number) for number in range(len(register.feeders))]
         self._quantise = bool(settings.get("quantise", False))
         self._patience = int(settings.get("patience", 1 if "control_voltage" in site.duties else 0))
         self._waited: dict[str, int] = {}
         self._inside: set[str] = set()
         self._seen: dict[str, int] = {}
+        self._acted_ms = [-(10**9)] * len(register.feeders)
         self._below: dict[int, tuple[Topology, Floats]] = {}
+        self._pace = [Pace() for _ in register.feeders]
 
     @property
     def reads(self) -> frozenset[str]:
@@ -103,42 +124,56 @@ class ManageCongestion:
         desk = self._desk
         now_ms = desk.read(now_s, inbox)
         desk.book_storages(now_ms)
-        seen: list[tuple[int, Picture]] = []
+        seen: list[tuple[int, Picture, bool]] = []
         for number, feeder in enumerate(desk.register.feeders):
             picture = desk.state.picture(feeder.name, now_ms)
             last_ms = self._seen.get(feeder.name, -(10**9))
-            if picture is None or picture.at_ms == last_ms or now_ms - last_ms < desk.cycle_ms // 2:
-                continue
-            self._seen[feeder.name] = picture.at_ms
-            seen.append((number, picture))
+            anew = picture is not None and picture.at_ms != last_ms and now_ms - last_ms >= desk.cycle_ms // 2
+            if picture is not None and (anew or self._overtaken(number, now_ms)):
+                self._seen[feeder.name], self._acted_ms[number] = picture.at_ms, now_ms
+                seen.append((number, picture, anew))
         if not seen:
             return []
         steered = desk.points.steers(DUTY, "p_max_mw") | desk.points.steers(DUTY, "p_set_mw")
-        cases = [self._look(number, picture, bool(steered[number])) for number, picture in seen]
+        cases = [self._look(number, picture, anew, bool(steered[number])) for number, picture, anew in seen]
         out = self._relieve([case for case in cases if case is not None])
         again = desk.cycle_ms + desk.site.period_ms // 5
         for quantity in ("p_max_mw", "p_set_mw", "q_set_mvar"):
             out += desk.points.orders(DUTY, quantity, now_ms, again)
         return out
 
-    def _look(self, number: int, picture: Picture, steered: bool) -> Case | None:
-        """Tell what there is to do in a feeder: something is violated, or steered already."""
+    def _overtaken(self, number: int, now_ms: int) -> bool:
+        """Tell whether transformers are overloaded in spite of the last look, and what it ordered must have come."""
+        if now_ms - self._acted_ms[number] < AGAIN_MS:
+            return False
+        file = self._desk.state.files[self._desk.register.feeders[number].name]
+        loading = None if file.belief.name in self._inside else file.told("loading_percent")
+        return loading is not None and bool((loading > self._site.grid.loading_max_percent).any())
+
+    def _look(self, number: int, picture: Picture, anew: bool, steered: bool) -> Case | None:
+        """Tell what there is to do in a feeder; without an estimate made `anew` only its transformers are looked at."""
         if not len(self._rows[number]):
             return None
-        limits, name = self._limits, self._desk.register.feeders[number].name
-        nodes, branches = violated(picture.topology, picture.v, limits, picture.loading)
-        self._waited[name] = self._waited.get(name, 0) + 1 if nodes else 0
-        inside = branches or self._waited[name] > self._patience or name in self._inside
-        carried = infeed(self._desk.state.files[name], limits.loading_max_percent)
+        limits, name, inside = self._limits, self._desk.register.feeders[number].name, False
+        if anew:
+            nodes, branches = violated(picture.topology, picture.v, limits, picture.loading)
+            self._waited[name] = self._waited.get(name, 0) + 1 if nodes else 0
+            inside = branches or self._waited[name] > self._patience or name in self._inside
+        file = self._desk.state.files[name]
+        carried = infeed(file, self._carried_percent)
         supply = unlimited(len(picture.topology.net.anchor))
         if carried is not None:
             carried = self._compensated(number, picture, carried)
             room = carried.p_most(carried.q_mvar)
-            supply = Supply(carried.p_mw, -room, room)
+            moves = self._pace[number].ahead(carried.p_mw, file.primary_ms, self._desk.cycle_ms)
+            moves = np.clip(moves, -FASTEST * room, FASTEST * room)
+            supply = Supply(carried.p_mw, np.maximum(-moves, 0.0) - room, room - np.maximum(moves, 0.0))
         over = bool((np.abs(supply.drawn_mw) > supply.highest_mw).any())
-        if not (inside or over or steered or len(self._kept[number])):
+        kept = self._kept_now(number)
+        if not (inside or over or steered or len(kept[0])):
+            self._pace[number].rest()
             return None
-        return Case(number, picture, inside, supply)
+        return Case(number, picture, inside, supply, *kept)
 
     def _compensated(self, number: int, picture: Picture, carried: Infeed) -> Infeed:
         """Let inverters at the busbars carry what overloads the transformers; return what these draw then."""
@@ -155,7 +190,7 @@ class ManageCongestion:
             return carried
         # A tap changer answers within minutes; until then all voltages below the busbar move, there and back.
         stiff = net.grid.base_mva / np.maximum(np.abs(net.z_feed.imag), 1e-9)
-        lowest, highest = _extremes(picture)
+        lowest, highest = extremes(picture)
         # Half of the room is left to the neighbours, who raise the voltage above the transformers with theirs.
         up, down = (np.clip(room / 2, 0.0, STEP_PU) * stiff for room in (
             self._limits.v_max_pu - highest, lowest - self._limits.v_min_pu))
@@ -181,12 +216,12 @@ class ManageCongestion:
         desk, register = self._desk, self._desk.register
         rows = np.concatenate([self._rows[case.number] for case in cases])
         every, others = self._levers(rows)
-        asked, end = np.empty(len(rows)), 0
+        asked, kept, end = np.empty(len(rows)), np.zeros(len(rows), dtype=bool), 0
         out: list[Message] = []
         for case in cases:
             here = slice(end, end := end + len(self._rows[case.number]))
             found = self._solved(case, every.part(here))
-            asked[here] = found.p_mw
+            asked[here], kept[here][case.kept] = found.p_mw, True
             name, mine = register.feeders[case.number].name, rows[here]
             node, feeds_in = register.node[mine], register.feeds_in[mine]
             change = found.p_mw - every.p_mw[here]
@@ -200,25 +235,27 @@ class ManageCongestion:
                 "held_back_mw": float(-away[self._is_ev[mine]].sum()), "secure": float(found.secure),
             }
             out.append(Message(self._site.name, LOGBOOK, "goal", values))
-        self._note(rows, every, asked, others)
+        self._note(rows, every, asked, others, kept)
         return out
 
     def _solved(self, case: Case, levers: Lever) -> Relief:
         """Return how a feeder is relieved; without a violation inside it only its transformers are looked at."""
         number, picture, topology, supply = case.number, case.picture, case.picture.topology, case.supply
-        name, kept = self._desk.register.feeders[number].name, self._kept[number]
+        name, kept = self._desk.register.feeders[number].name, case.kept
         seen = self._below.get(number)
         if seen is None or seen[0] is not topology:
             seen = self._below[number] = topology, below_anchors(topology, levers.node)
-        below = seen[1]
+        below, natural = seen[1], levers.preferred_mw.copy()
         if len(kept):
-            levers.preferred_mw[kept] = _schedule(supply, levers, kept, below[:, kept])
+            levers.preferred_mw[kept] = scheduled(supply, levers.p_mw[kept], case.kept_mw, below[:, kept])
         p = by_merit(levers, supply, below)
-        if not case.inside:
-            return Relief(p, picture.v, not supply.violated(below @ (p - levers.p_mw)).any())
-        v_anchor = picture.v[topology.net.anchor]
-        found = relieve(topology, picture.v, picture.s, v_anchor, levers, self._limits, supply)
-        (self._inside.add if np.abs(found.p_mw - p).max() > 1e-3 else self._inside.discard)(name)
+        if case.inside:
+            v_anchor = picture.v[topology.net.anchor]
+            found = relieve(topology, picture.v, picture.s, v_anchor, levers, self._limits, supply)
+            (self._inside.add if np.abs(found.p_mw - p).max() > 1e-3 else self._inside.discard)(name)
+        else:
+            found = Relief(p, picture.v, not supply.violated(below @ (p - levers.p_mw)).any())
+        self._pace[number].act(below, found.p_mw, natural)
         return found
 
     def _levers(self, rows: Ints) -> tuple[Lever, Floats]:
@@ -229,8 +266,7 @@ class ManageCongestion:
         mine, total = desk.points.asked(DUTY, "p_set_mw", rows)
         others = total - mine
         charge, discharge = desk.storages.range_mw(rows, for_h=0.25)
-        cap = desk.points.wished(DUTY, "p_max_mw")
-        drawn, natural, least = self._charging.believed(desk.state.readings, rows[ev], cap)
+        drawn, natural, least = desk.charges(rows[ev])
         levers = Lever(
             node=register.node[rows], p_mw=np.where(is_storage, total, now),
             lower_mw=np.where(is_storage, charge, 0.0), upper_mw=np.where(is_storage, discharge, available),
@@ -242,17 +278,36 @@ class ManageCongestion:
             column[ev] = value
         return levers, others
 
-    def _kept_storages(self, number: int) -> Ints:
-        """Return the storages of a feeder that are kept for the peaks of the transformers above them."""
-        register = self._desk.register
-        belief, rows = register.feeders[number], self._rows[number]
+    def _busbar_storages(self, number: int) -> tuple[Ints, Ints, Floats]:
+        """Return a feeder's storages at busbars among its levers, which busbar each, and what these lack by nameplate.
+
+        Those at the busbars are the large ones, and one message to the primary substation reaches them all.
+        """
+        register, rows = self._desk.register, self._rows[number]
+        belief = register.feeders[number]
         net = self._desk.state.files[belief.name].net
         topology = net.topology(net.normal)
         short = tight(belief, net, below_anchors(topology, np.arange(belief.grid.n_nodes)))
-        rows = rows[register.kind[rows] == "storage"]
-        # Those at the busbars are the large ones, and one message to the primary substation reaches them all.
-        out: Ints = rows[np.isin(register.node[rows], net.anchor[short])]
-        return out
+        fed = net.anchor[np.unique(net.feed_anchor)]
+        at = np.flatnonzero(self._is_storage[rows] & np.isin(register.node[rows], fed))
+        return at, np.searchsorted(net.anchor, register.node[rows[at]]), np.where(short, np.inf, 0.0)
+
+    def _kept_now(self, number: int) -> tuple[Ints, Floats]:
+        """Return the storages of a feeder that are kept for a peak to come, and what they are to give for it [MW]."""
+        at, busbar, by_nameplate = self._busbar[number]
+        foreseen, storages = self._desk.need_mwh[number], self._desk.storages
+        need = np.where(np.isnan(foreseen) | (foreseen == 0), by_nameplate, foreseen)
+        here = (need != 0)[busbar]
+        at, busbar = at[here], busbar[here]
+        if not len(at):
+            return at, np.zeros(0)
+        rows = self._rows[number][at]
+        usable = np.bincount(busbar, storages.usable_mwh(rows), len(need)).astype(np.float64)
+        full = level(need, usable, storages.efficiency)[busbar]
+        toward = storages.toward_mw(rows, full, for_h=0.25)
+        # What is there beyond the need stays, and so does room beyond it.
+        way = np.sign(need[busbar])
+        return at, np.where(way * toward < 0, toward, 0.0)
 
     def _busbar_inverters(self, number: int) -> tuple[Ints, Ints]:
         """Return a feeder's inverters at busbars with transformers, the largest first, and which busbar each."""
@@ -264,7 +319,7 @@ class ManageCongestion:
         rows = rows[np.argsort(-register.s_rated_mva[rows], kind="stable")]
         return rows, np.searchsorted(net.anchor, register.node[rows])
 
-    def _note(self, rows: Ints, levers: Lever, asked_mw: Floats, others: Floats) -> None:
+    def _note(self, rows: Ints, levers: Lever, asked_mw: Floats, others: Floats, kept: Bools) -> None:
         """Turn what is asked of the levers into wishes: caps for feed-in and charging, changes for storage."""
         points, register = self._desk.points, self._desk.register
         rated, feeds_in, is_storage = register.p_rated_mw[rows], register.feeds_in[rows], self._is_storage[rows]
@@ -274,21 +329,21 @@ class ManageCongestion:
             cap = np.where(feeds_in, quantised(cap, rated, STEPS), cap)
         cap = np.where(away, cap, np.nan)
         points.wish(DUTY, "p_max_mw", rows[~is_storage], cap[~is_storage])
-        change = np.where(away | self._is_kept[rows], asked_mw - others, np.nan)
+        change = np.where(away | kept, asked_mw - others, np.nan)
         points.wish(DUTY, "p_set_mw", rows[is_storage], change[is_storage])
 
 
-def _extremes(picture: Picture) -> tuple[Floats, Floats]:
-    """Return the lowest and the highest voltage below each busbar, its own included [anchor] [pu]."""
-    topology = picture.topology
-    size, own = np.abs(picture.v[topology.free]), np.abs(picture.v[topology.net.anchor])
-    mine = topology.share.T > 0.5
-    lowest = np.where(mine, size, np.inf).min(axis=1, initial=np.inf)
-    highest = np.where(mine, size, 0.0).max(axis=1, initial=0.0)
-    return np.minimum(lowest, own), np.maximum(highest, own)
+def scheduled(supply: Supply, now_mw: Floats, wanted_mw: Floats, below: Floats) -> Floats:
+    """Return what kept storages do while nothing is overloaded: fill or empty while there is room, else rest.
 
-
-def _schedule(supply: Supply, levers: Lever, kept: Ints, below: Floats) -> Floats:
-    """Return what kept storages do while nothing is overloaded: fill while there is room, else rest."""
-    room = np.where(np.isfinite(supply.highest_mw), FILL_SHARE * supply.highest_mw, 0.0)
-    return filling(room - (supply.drawn_mw + below @ levers.p_mw[kept]), levers.lower_mw[kept], below)
+    Parameters
+    ----------
+    now_mw, wanted_mw : array [storage]
+        What they give, and would have to give to be ready in time.
+    below : array [anchor, storage]
+    """
+    most = np.where(np.isfinite(supply.highest_mw), FILL_SHARE * supply.highest_mw, 0.0)
+    drawn = supply.drawn_mw + below @ now_mw
+    charging, giving = np.minimum(wanted_mw, 0.0), np.maximum(wanted_mw, 0.0)
+    out: Floats = filling(most - drawn, charging, below) - filling(most + drawn, -giving, below)
+    return out

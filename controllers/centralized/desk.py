@@ -8,8 +8,11 @@ import numpy as np
 
 from controllers.contract import Site
 from controllers.dms.believed_state import BelievedState, shared_state
+from controllers.dms.charging import Charging
+from controllers.dms.feed_in import believed_feed_in
 from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared_set_points
 from controllers.dms.storage import StorageLedger
+from controllers.dms.v2g import Reserve, believed_reserve
 from sims.core.message import Message
 
 FILED = frozenset({"primary", "secondary", "fault", "switched"})
@@ -36,10 +39,17 @@ class Desk:
             start = float(site.settings.get("soc_start", 0.5))
             book["storages"] = StorageLedger(self.register, start)
         self.storages: StorageLedger = book["storages"]
+        if "charging" not in book:
+            book["charging"] = Charging(self.register)
+        self.charging: Charging = book["charging"]
         self.droop_mw_per_hz: Floats = book.setdefault("droop", np.zeros(len(self.register)))
         """Droop that each device has been told to give, by whoever of the desk contains frequency."""
         self.short_mwh: Floats = book.setdefault("short", np.zeros(len(self.register.feeders)))
         """Energy that will lack at each feeder's transformers in the hours to come, by whoever of the desk foresees."""
+        if "need" not in book:
+            book["need"] = [np.full(len(self.state.files[f.name].net.anchor), np.nan) for f in self.register.feeders]
+        self.need_mwh: list[Floats] = book["need"]
+        """By feeder, what storage has to give, or (negative) take in, below each busbar; nan where nobody foresees."""
         self._periods: list[int] = book.setdefault("periods", [])
         self._seat = len(self._periods)
         self._periods.append(site.period_ms)
@@ -64,14 +74,16 @@ class Desk:
             self.storages.advance(now_ms, self.points.in_force("p_set_mw", now_ms))
 
     def feed_in(self, rows: Ints) -> tuple[Floats, Floats]:
-        """Return present and available power of PV and wind devices `rows` [MW].
+        """Return what PV and wind devices `rows` are believed to feed in, and could [MW]."""
+        return believed_feed_in(self.register, self.state.readings, rows, self.points.total("p_max_mw"))
 
-        Substations report sums; each device gets the share of its rating.
-        """
-        register, readings = self.register, self.state.readings
-        rated, share, place = register.p_rated_mw[rows], register.share[rows], register.place[rows]
-        given = np.clip(readings.der_mw[place] * share, 0.0, rated)
-        return given, np.clip(readings.der_avail_mw[place] * share, given, rated)
+    def charges(self, rows: Ints) -> tuple[Floats, Floats, Floats]:
+        """Return what charging clusters `rows` draw, would draw if let, and must be left at least [MW]."""
+        return self.charging.believed(self.state.readings, rows, self.points.total("p_max_mw"))
+
+    def vehicle_reserve(self, rows: Ints) -> Reserve:
+        """Return what the vehicles at charging clusters `rows` can give, by what they are believed to draw."""
+        return believed_reserve(self.register.p_rated_mw[rows], self.charges(rows)[0], self.site.settings)
 
     def reach(self, rows: Ints) -> Floats:
         """Return the reactive power that inverters `rows` can give beside their active power, either way [Mvar]."""

@@ -24,11 +24,13 @@ class ContainFrequency:
 
     Without such an order each device offers what it likes, half of its rating for storage: far more than is owed,
     and kept from every other use. Storage gives in proportion to its rating, as far as the energy believed in it
-    lasts both ways; what is left goes to clusters of vehicles, of which `plugged_share` counts as plugged in.
-    Reckoned anew each cycle, told where it has moved, and renewed before it runs out.
+    lasts both ways, so that a battery that has used up all but what it keeps for droop goes on keeping it: let go
+    everywhere at once, that energy would leave as a surge which no exchange is planned for. What is left goes to
+    clusters of vehicles, as far as they are believed to have it in reserve both ways (see `v2g`). Reckoned anew each
+    cycle, told where it has moved, and renewed before it runs out.
 
-    Settings: `droop_mw_per_hz` (a tenth of the cell's bias), `plugged_share` (0.2), `look_s` (3600),
-    `droop_ttl_s` (43 200).
+    Settings: `droop_mw_per_hz` (a tenth of the cell's bias), `look_s` (3600),
+    `droop_ttl_s` (43 200); those of `v2g`.
     """
 
     urgent: frozenset[str] = frozenset()
@@ -43,8 +45,6 @@ class ContainFrequency:
         self._ttl_ms = int(1000 * float(settings.get("droop_ttl_s", 43_200.0)))
         register = self._desk.register
         self._storage, self._vehicles = register.of("storage"), register.of("ev")
-        plugged = float(settings.get("plugged_share", 0.2))
-        self._vehicles_mw = plugged * register.p_rated_mw[self._vehicles]
         self._desk.points.ttl_ms["droop_mw_per_hz"] = self._ttl_ms
         self.due_s = 0.0
 
@@ -78,10 +78,20 @@ class ContainFrequency:
         lasting = np.minimum(-charge, discharge) / (FULL_HZ - DEADBAND_HZ)
         able = np.clip(lasting, 0.0, register.p_rated_mw[self._storage] / FULL_HZ)  # nothing of one that is at its end
         droop = np.full(len(register), np.nan)
-        left = self._owed
-        for rows, most in ((self._storage, able), (self._vehicles, self._vehicles_mw / FULL_HZ)):
-            whole = float(most.sum())
-            part = min(left / whole, 1.0) if whole > 0 else 0.0
-            droop[rows] = part * most
-            left = max(left - part * whole, 0.0)
+        left, both = self._owed, self._desk.vehicle_reserve(self._vehicles).symmetric_mw
+        for rows, most in ((self._storage, able), (self._vehicles, both / (FULL_HZ - DEADBAND_HZ))):
+            droop[rows] = by_rating(left, register.p_rated_mw[rows], most)
+            left = max(left - float(droop[rows].sum()), 0.0)
         return droop
+
+
+def by_rating(whole: float, rated: Floats, most: Floats) -> Floats:
+    """Return parts of `whole` in proportion to `rated`, none above its `most`; all of `most` where that is less."""
+    if float(most.sum()) <= whole:
+        return most.copy()
+    order = np.argsort(most / np.maximum(rated, 1e-12), kind="stable")
+    full, free = np.cumsum(most[order]) - most[order], np.cumsum(rated[order][::-1])[::-1]
+    # Up to the device at which what is left over the ratings still free lies below its own limit, all give their most.
+    level = (whole - full) / np.maximum(free, 1e-12)
+    first = int(np.argmax(level * rated[order] <= most[order]))
+    return np.asarray(np.minimum(level[first] * rated, most), np.float64)

@@ -10,18 +10,14 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
-from controllers.dms.charging import EV_WEIGHT
 from controllers.dms.set_points import FULL_HZ, Ints
 from controllers.dms.storage_monitor import Fleet, StorageMonitor
-from controllers.dms.v2g import reserve
 from controllers.logbook import Standing, alarm, goal
 from sims.core.message import Message
 
 DUTY = "observe"
 TOLD_SHARE = 0.1
 """Share of the rating by which a battery may miss what it was told."""
-HELD, THEIRS = 0.5, 0.25
-"""What vehicles that are plugged in are believed to hold of their batteries, and what of it is their drivers'."""
 PATIENCE_MS = 2_000_000
 """How long a battery may miss what it was told, or be silent: two quarter-hours and a little."""
 
@@ -34,7 +30,7 @@ class WatchStorage:
     an alarm. What batteries tell goes into the ledger that other duties plan with. The logbook is told with each
     telegram what is stored, how far the ledger was off, what could be lent, and what vehicles could give (see `v2g`).
 
-    Settings: `plugged_share` (0.2), `v2g_share` (0.3), `vehicle_h` (60/11, battery over plug), `tariff` (24 prices).
+    Settings: `tariff` (24 prices); those of `v2g`.
     """
 
     urgent: frozenset[str] = frozenset()
@@ -63,13 +59,7 @@ class WatchStorage:
             daily=True,
         )
         self._before = np.full(len(rows), np.nan)
-        vehicles = register.of("ev")
-        rated, plugged = register.p_rated_mw[vehicles], float(settings.get("plugged_share", 0.2))
-        energy = plugged * float(settings.get("vehicle_h", 60 / 11)) * rated
-        self.reserve = reserve(
-            -np.minimum(EV_WEIGHT, plugged) * rated, plugged * rated, HELD * energy, THEIRS * energy, energy,
-            np.full(len(vehicles), float(settings.get("v2g_share", 0.3))),
-        )
+        self._vehicles = register.of("ev")
         self._standing = Standing(patience=2, away=1)
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
@@ -84,36 +74,36 @@ class WatchStorage:
         monitor.order(np.where(steady, held, np.nan))
         self._before = held
         monitor.fleet = replace(monitor.fleet, fcr_mw=desk.droop_mw_per_hz[self._rows] * FULL_HZ)
-        told = np.full(len(self._rows), np.nan)
-        for message in heard:
-            device = message.values["device"]
-            known = (device >= 0) & (device < len(self._at))
-            at = np.where(known, self._at[np.where(known, device, 0)], -1)
-            mine = at >= 0
-            at = at[mine]
-            soc = message.values["soc_mwh"][mine] / np.maximum(monitor.fleet.energy_mwh[at], 1e-12)
-            monitor.take(message.sent_ms, at, message.values["p_mw"][mine], soc)
-            told[at] = soc * monitor.fleet.energy_mwh[at]
-        heard_of = np.flatnonzero(np.isfinite(told))
-        rows, ledger = self._rows[heard_of], desk.storages
-        off = float(np.abs(told[heard_of] - ledger.energy_mwh[rows]).sum())
-        ledger.metered(rows, told[heard_of])
+        sent_ms = np.repeat([m.sent_ms for m in heard], [len(m.values["device"]) for m in heard])
+        device, p_mw, soc_mwh = (np.concatenate([m.values[k] for m in heard]) for k in ("device", "p_mw", "soc_mwh"))
+        mine = (device >= 0) & (device < len(self._at))
+        mine[mine] = self._at[device[mine]] >= 0
+        at, sent_ms, soc_mwh = self._at[device[mine]], sent_ms[mine], soc_mwh[mine]
+        soc = soc_mwh / np.maximum(monitor.fleet.energy_mwh[at], 1e-12)
+        for when in np.unique(sent_ms).tolist():
+            then = sent_ms == when
+            monitor.take(when, at[then], p_mw[mine][then], soc[then])
+        rows, ledger = self._rows[at], desk.storages
+        off = float(np.abs(soc_mwh - ledger.energy_mwh[rows]).sum())
+        ledger.metered(rows, soc_mwh)
         return self._told(now_ms, off)
 
     def _told(self, now_ms: int, off_mwh: float) -> list[Message]:
         """Return where the batteries stand, for the logbook, and alarms about those that need a look."""
-        report, fleet = self.monitor.report(now_ms), self.monitor.fleet
-        metered = report.soc * fleet.energy_mwh
-        names = [self._desk.register.feeders[f].name for f in self._desk.register.feeder[self._rows].tolist()]
-        causes = Counter(f"{name}: {cause}" for name, cause in zip(names, report.cause.tolist(), strict=True) if cause)
+        report, fleet, register = self.monitor.report(now_ms), self.monitor.fleet, self._desk.register
+        feeder = register.feeder[self._rows]
+        bad = np.flatnonzero(report.alarm)
+        causes = Counter(f"{register.feeders[f].name}: {cause}" for f, cause in zip(
+            feeder[bad].tolist(), report.cause[bad].tolist(), strict=True))
         # Nobody lends what its own feeder is going to need.
-        lendable = report.lendable_mw[self._desk.short_mwh[self._desk.register.feeder[self._rows]] == 0]
+        lendable = report.lendable_mw[self._desk.short_mwh[feeder] == 0]
         out = [
             alarm(self._site, "storage", f"{what}, {causes[what]} batteries", float(causes[what]))
             for what in self._standing.news(causes)
         ]
+        vehicles = self._desk.vehicle_reserve(self._vehicles)
         return [*out, goal(
-            self._site, DUTY, stored_mwh=float(np.nansum(metered)), ledger_off_mwh=off_mwh,
-            lendable_mw=float(lendable.sum()), participating_share=self.reserve.share,
-            reserve_up_mw=self.reserve.up_mw, reserve_down_mw=self.reserve.down_mw,
+            self._site, DUTY, stored_mwh=float(np.nansum(report.soc * fleet.energy_mwh)), ledger_off_mwh=off_mwh,
+            lendable_mw=float(lendable.sum()), participating_share=vehicles.share,
+            reserve_up_mw=float(vehicles.up_mw.sum()), reserve_down_mw=float(vehicles.down_mw.sum()),
         )]

@@ -14,6 +14,8 @@ from controllers.dms.gis import nearest_resources
 from controllers.logbook import Standing, alarm
 from sims.core.message import Message
 
+NAMED = 10
+"""How many buses without telemetry an alarm names."""
 HELPERS, LOOKED_AT = 3, 30
 """How many of the nearest resources an alarm names, and of how many devices; those of a kind at one place are one."""
 
@@ -23,7 +25,8 @@ class Watch:
     Of each feeder the worst voltage and the worst loading are told, with the resources that act most on that place
     by electrical distance. A voltage measurement that the estimate left out is named by its bus; a whole set that
     fails the chi-square test must do so twice running, for one in twenty clean sets fails it. A primary substation
-    from which nothing has come for `silence_s` is silent.
+    from which nothing has come for `silence_s` is silent. Substations of which nothing was ever heard are named once
+    a frame should have come: what they draw is load allocation, no measurement.
 
     Settings: `silence_s` (180).
     """
@@ -35,7 +38,7 @@ class Watch:
         self._silence_ms = int(1000 * float(site.settings.get("silence_s", 180.0)))
         self._seen: dict[str, int] = {}
         self._limits, self._meters = Standing(), Standing()
-        self._doubts, self._silent = Standing(patience=2), Standing(away=1)
+        self._doubts, self._silent, self._blind = Standing(patience=2), Standing(away=1), Standing(patience=4)
 
     @property
     def reads(self) -> frozenset[str]:
@@ -55,7 +58,18 @@ class Watch:
         drawn = {name: p for name, p in pictures.items() if p is not None and self._seen.get(name) != p.at_ms}
         if drawn:
             self._seen |= {name: picture.at_ms for name, picture in drawn.items()}
-            out += self._violations(drawn) + self._bad_data(drawn)
+            out += self._violations(drawn) + self._bad_data(drawn) + self._unobserved(drawn)
+        return out
+
+    def _unobserved(self, drawn: dict[str, Picture]) -> list[Message]:
+        """Return the alarms about nodes that no meter has told of, by feeder."""
+        blind = {name: picture.unheard for name, picture in drawn.items() if len(picture.unheard)}
+        out = []
+        for name in self._blind.news(blind):
+            bus = self._desk.state.files[name].belief.grid.node_bus[blind[name]]
+            named, more = ", ".join(str(b) for b in bus[:NAMED].tolist()), len(bus) - NAMED
+            text = f"{name}: never heard of bus {named}" + (f" and {more} more" if more > 0 else "")
+            out.append(alarm(self._site, "telemetry", text, float(len(bus))))
         return out
 
     def _trip(self, message: Message) -> Message:

@@ -109,7 +109,7 @@ class CellAgents:
         self.refused_s: dict[str, float] = {}
         self.shares, self.cut_shares = Shares("share/p"), Shares("share/cut")
         self.round_s = site.period_ms / 1000
-        self.next_s = 0.0
+        self.next_s, self.agreed_s = 0.0, -math.inf
         self.count = 0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
@@ -198,7 +198,8 @@ class CellAgents:
             # Told against told: what neither has told yet is not pulled back, so the integral is not held up.
             view += self.weight * (other - said)
         up, down, cut = self._capacity()
-        low, high = self.stations.reach_mw(self.round_s)
+        low, high = self.stations.reach_mw(min(now_s - self.agreed_s, self.round_s))
+        self.agreed_s = now_s
         last = cut if low <= -self.stations.reserve_mw else 0.0
         self.demand_mw = min(max(view, low - down - last), high + up)
 

@@ -10,7 +10,7 @@ import numpy as np
 from controllers.contract import Site
 from controllers.distributed.area import Area, column
 from controllers.distributed.book import OrderBook, shared
-from controllers.distributed.paths import transformer_mva
+from controllers.distributed.paths import fed_by, transformer_mva
 from controllers.distributed.picture import picture_of
 from controllers.distributed.ratio import SharedRatio
 from sims.core.message import Message
@@ -19,12 +19,14 @@ DUTY = "manage_congestion"
 
 
 class ConsensusCurtailment:
-    """Holds voltages and loadings by a common ratio u = P / P_avail of all generation on the feeder.
+    """Holds voltages and loadings by a common ratio u = P / P_avail of all generation behind a transformer.
 
     The agent that measures a deviation pushes the ratio, consensus spreads it: every area gives up the same
-    share. Over-voltage enters at the agent in whose area it stands, overload of a boundary line at its agents,
-    overload of transformers and head lines at the leading agent, in each case only where the power flows
-    towards the primary substation: curtailing helps no import.
+    share. What hangs from one busbar shares one ratio, as normally switched; the leading agent holds one for each
+    of its transformers, so that nobody gives up anything for one that it does not load. Over-voltage enters at the
+    agent in whose area it stands, overload of a boundary line at its agents, overload of transformers and head
+    lines at the leading agent, in each case only where the power flows towards the primary substation: curtailing
+    helps no import.
 
     The push is the deviation divided by what the ratio moves at that place (nameplate: resistance to the
     source times rated generation, or rated generation over the rating), times `loop_gain`; the loop is then
@@ -61,38 +63,37 @@ class ConsensusCurtailment:
         self.ttl_s = float(s.get("ttl_s", 1800.0))
         self.margin_v_pu = float(s.get("margin_v_pu", 0.004))
         self.margin_percent = float(s.get("margin_percent", 5.0))
-        devices = self.area.feeder.devices
-        self.rated_mw = rated_mw = float(devices.p_rated_mw[devices.of("pv", "wind", "chp")].sum())
-        gain = float(s.get("loop_gain", 0.3)) * self.area.count
-        rise_pu = self.area.source_impedance.real * rated_mw
-        self.per_pu = gain / rise_pu if rise_pu > 0 else 0.0
-        self.per_mva = gain / rated_mw if rated_mw > 0 else 0.0
         self.trafo_mva = transformer_mva(self.area.feeder.grid).tolist()
-        self.ratio = SharedRatio(
-            "consensus/p", self.area.degrees, rest=1.0, low=0.0, high=1.0,
-            reach=2 * self.area.count, release=float(s.get("release_per_round", 0.04)),
-        )
-        shared(site, "ratio_p", lambda: self.ratio)
+        self.sides = [Side(self.area, k, float(s.get("loop_gain", 0.3)), float(s.get("release_per_round", 0.04)))
+                      for k in sides(self.area)]
+        self.by_name = {name: side for side in self.sides for name in side.ratio.weights}
+        shared(site, "ratio_p", lambda: self)
         self.board = picture_of(site, self.area)
         self.volts = self.board.volts
         self.own: Message | None = None
         self.primary: Message | None = None
-        self.over_mva = -math.inf
         self.line_over_mva = -math.inf
         self.last_s = -math.inf
         self.next_s = self.due_s = 0.0
         self.book: OrderBook = shared(site, "p_max", lambda: cap_book(site, self.area))
-        self.capped_ratio = 1.0
+        under = np.maximum(fed_by(self.area.feeder.grid)[self.book.fleet.node], 0)
+        for side in self.sides:
+            side.mine = under == side.number if self.area.leads else np.ones(len(under), dtype=bool)
+
+    @property
+    def value(self) -> float:
+        """The lowest of the ratios held."""
+        return min(side.ratio.value for side in self.sides)
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
         self.board.look(inbox)
         for message in inbox:
-            if message.topic == "consensus/p":
-                self.ratio.hear(message)
+            if message.topic == "consensus/p" and message.sender in self.by_name:
+                self.by_name[message.sender].ratio.hear(message)
         if now_s < self.next_s:
             # A neighbour's call ends a calm look: the next round follows as soon as it is due.
-            if self.ratio.awake:
+            if any(side.ratio.awake for side in self.sides):
                 self.next_s = self.due_s = min(self.next_s, self.last_s + self.round_s)
             if now_s < self.next_s:
                 return []
@@ -100,60 +101,78 @@ class ConsensusCurtailment:
         self.next_s = self.due_s = now_s + self.round_s
         self.volts.expire(now_s)
         own, primary = self.board.own, self.board.primary
-        if own is not None and own is not self.own and self.per_mva and "boundary_line" in own.values:
+        if own is not None and own is not self.own and "boundary_line" in own.values:
             limit = self.site.grid.loading_max_percent
             self.line_over_mva = self.area.export_excess_mva(own.values, limit)
         if primary is not None and primary is not self.primary and self.area.leads:
             self._primary(primary)
         self.own, self.primary = own, primary
-        push, needed = self._push()
-        if not (self.ratio.awake or push < 0):
-            if not needed and self._calm():
+        out: list[Message] = []
+        calm = True
+        for side in self.sides:
+            push, needed = self._push(side)
+            if side.ratio.awake or push < 0:
+                side.ratio.step(push, needed)
+                out += side.ratio.mail(self.site.name)
+                calm = False
+            else:
+                calm = calm and not needed and self._calm(side)
+        if not out and all(side.ratio.value == side.capped == 1.0 for side in self.sides):
+            if calm:
                 self.next_s = self.due_s = now_s + self.CALM_S
-            return []
-        self.ratio.step(push, needed)
-        return self.ratio.mail(self.site.name) + self._caps(now_s)
+            return out
+        return out + self._caps(now_s)
 
     def _primary(self, message: Message) -> None:
         values = message.values
         p_mw, loading = column(values["p_mw"]), column(values["loading_percent"])
         limit = self.site.grid.loading_max_percent
-        # Signed by direction: a transformer that imports is not helped by curtailing, however full it is.
-        excess = [
-            ((percent if p < 0 else 0.0) - limit) / 100 * mva
-            for p, percent, mva in zip(p_mw, loading, self.trafo_mva, strict=False)
-        ]
-        self.over_mva = max(excess, default=-math.inf)
+        for side in self.sides:
+            k = side.number
+            if k < len(self.trafo_mva) and k < len(loading):
+                # Signed by direction: a transformer that imports is not helped by curtailing, however full it is.
+                side.over_mva = ((loading[k] if p_mw[k] < 0 else 0.0) - limit) / 100 * self.trafo_mva[k]
 
-    def _push(self) -> tuple[float, bool]:
+    def _excess(self, side: Side) -> tuple[float, float]:
+        """Return how far what this agent sees of one side lies beyond the limits [pu, MVA], negative inside."""
+        highest = self.volts.highest_at(side.number) if self.area.leads else self.volts.highest_pu
+        # Of a line between areas the other one pushes where it is not clear which side it belongs to.
+        line = self.line_over_mva if len(self.sides) == 1 else -math.inf
+        return highest - self.site.grid.v_max_pu, max(side.over_mva, line)
+
+    def _push(self, side: Side) -> tuple[float, bool]:
         """Return this round's push (<= 0) and whether the ratio must be held."""
-        over_v = self.volts.highest_pu - self.site.grid.v_max_pu
-        over_mva = max(self.over_mva, self.line_over_mva)
+        over_v, over_mva = self._excess(side)
         push = 0.0
         needed = False
-        if over_v > -self.margin_v_pu and self.per_pu:
+        if over_v > -self.margin_v_pu and side.per_pu:
             needed = True
-            push = -self.per_pu * max(over_v, 0.0)
-        margin_mva = self.margin_percent / 100 * (1.0 / self.per_mva if self.per_mva else 0.0)
-        if over_mva > -margin_mva and self.per_mva:
+            push = -side.per_pu * max(over_v, 0.0)
+        margin_mva = self.margin_percent / 100 * (1.0 / side.per_mva if side.per_mva else 0.0)
+        if over_mva > -margin_mva and side.per_mva:
             needed = True
-            push = min(push, -self.per_mva * max(over_mva, 0.0))
-        # One round may take a tenth of the feeder's generation at most.
-        return max(push, -0.1 * self.area.count), needed
+            push = min(push, -side.per_mva * max(over_mva, 0.0))
+        # One round may take a tenth of the generation at most.
+        return max(push, -0.1 * side.count), needed
 
-    def _calm(self) -> bool:
+    def _calm(self, side: Side) -> bool:
         """Tell whether nothing is near its limit: then the next look may wait."""
-        room_pu, room_mva = self.site.grid.v_max_pu - self.volts.highest_pu, -max(self.over_mva, self.line_over_mva)
-        return room_pu > self.CALM_PU and room_mva > self.CALM_SHARE * self.rated_mw
+        over_v, over_mva = self._excess(side)
+        return -over_v > self.CALM_PU and -over_mva > self.CALM_SHARE * side.rated_mw
 
     def _caps(self, now_s: float) -> list[Message]:
-        ratio = self.ratio.value
-        if ratio == 1.0 == self.capped_ratio:
-            return []
-        news = abs(ratio - self.capped_ratio) > 0.02 or (ratio == 1.0) != (self.capped_ratio == 1.0)
+        news = False
+        for side in self.sides:
+            ratio = side.ratio.value
+            if abs(ratio - side.capped) > 0.02 or (ratio == 1.0) != (side.capped == 1.0):
+                side.capped, news = ratio, True
         if news:
-            self.capped_ratio = ratio
-            self.book.wish(DUTY, None if ratio == 1.0 else ratio * self._available_mw())
+            caps = np.full(len(self.book.fleet), np.nan)
+            available = self._available_mw()
+            for side in self.sides:
+                if side.capped < 1.0:
+                    caps[side.mine] = side.capped * available[side.mine]
+            self.book.wish(DUTY, caps if np.isfinite(caps).any() else None)
         if not news and now_s < self.book.due_s:
             return []
         return self.book.letters(DUTY, now_s, self.ttl_s)
@@ -170,6 +189,51 @@ class ConsensusCurtailment:
             if gateway in told and rated > 0:
                 p_mw[run] *= min(max(told[gateway] / rated, 0.0), 1.0)
         return p_mw
+
+
+class Side:
+    """What hangs from one transformer of a feeder, as one agent takes part in it.
+
+    Attributes
+    ----------
+    number : int
+    ratio : SharedRatio
+        With the neighbours of this side.
+    count, rated_mw
+        Agents, and generation of all of them.
+    per_pu, per_mva : float
+        Push per deviation.
+    over_mva : float
+        Of the transformer, as the leading agent knows it.
+    capped : float
+        Ratio that the devices were told last.
+    mine : array of bool [device]
+        The agent's own generation on this side.
+    """
+
+    def __init__(self, area: Area, number: int, loop_gain: float, release: float) -> None:
+        feeder, devices = area.feeder, area.feeder.devices
+        fed = np.maximum(fed_by(feeder.grid), 0)
+        own = {0} | {a for a in range(area.count) if fed[feeder.agent_node[a]] == number}
+        near = {feeder.agents[a]: len(own & set(feeder.area_neighbours[a])) for a in feeder.area_neighbours[area.number]
+                if a in own}
+        self.number, self.count = number, len(own)
+        rows = devices.of("pv", "wind", "chp")
+        self.rated_mw = float(devices.p_rated_mw[rows][fed[devices.node[rows]] == number].sum())
+        gain, rise_pu = loop_gain * self.count, area.source_impedance.real * self.rated_mw
+        self.per_pu = gain / rise_pu if rise_pu > 0 else 0.0
+        self.per_mva = gain / self.rated_mw if self.rated_mw > 0 else 0.0
+        self.ratio = SharedRatio(
+            "consensus/p", near, rest=1.0, low=0.0, high=1.0, reach=2 * self.count, release=release,
+        )  # fmt: skip
+        self.over_mva, self.capped = -math.inf, 1.0
+        self.mine = np.zeros(0, dtype=bool)
+
+
+def sides(area: Area) -> list[int]:
+    """Return the transformers, by number, whose sides an agent takes part in: the leading agent in all."""
+    fed = np.maximum(fed_by(area.feeder.grid), 0)
+    return sorted(set(fed.tolist())) if area.leads else [int(fed[area.own_node])]
 
 
 def cap_book(site: Site, area: Area) -> OrderBook:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 
 from controllers.distributed.area import Area, column, number
+from controllers.distributed.paths import fed_by
 from sims.core.message import Message
 
 
 class Extremes:
     """What an agent knows of its area's voltages between two frames.
 
-    The own substation is metered each minute (the leading agent's is the busbar, as the primary substation
-    reports it), the others report each quarter-hour: their difference to the own voltage, taken when the
-    frame arrives, is carried along. What is dark (below 0.2 pu, or silent for more than two and a half
-    minutes) counts not.
+    The own substation is metered each minute, the others report each quarter-hour: their difference to the own
+    voltage, taken when the frame arrives, is carried along. The leading agent's own are the busbars, as the primary
+    substation reports them, each for what is fed from it: taps move them one by one. What is dark (below 0.2 pu, or
+    silent for more than two and a half minutes) counts not.
     """
 
     DARK_PU = 0.2
@@ -23,12 +24,13 @@ class Extremes:
     def __init__(self, area: Area) -> None:
         self.at_busbar = area.at_root
         self.primary_name = area.feeder.name
-        self.own_pu = math.nan
+        self.fed = fed_by(area.feeder.grid).tolist() if self.at_busbar else []
+        self.own_pu: list[float] = []
         self.own_s = -math.inf
         self.offset_pu: dict[tuple[str, int], float] = {}
-        self.above_pu = 0.0
-        self.below_pu = 0.0
-        self.fresh = True
+        self.above_pu: list[float] = []
+        self.below_pu: list[float] = []
+        self.fresh = False
 
     def own(self, message: Message) -> None:
         """Take the own substation's measurement."""
@@ -36,14 +38,14 @@ class Extremes:
             return
         sent_s, v_pu = message.sent_ms / 1000, message.values["v_pu"]
         if sent_s > self.own_s:
-            self.own_pu, self.own_s = v_pu if type(v_pu) is float else number(v_pu), sent_s
+            self.own_pu, self.own_s = [v_pu if type(v_pu) is float else number(v_pu)], sent_s
 
     def primary(self, message: Message) -> None:
-        """Take the busbar voltages, of which the lowest supplied one stands for the leading agent."""
+        """Take the busbar voltages, one a transformer; where all are dark the last ones stand until they are old."""
         if self.at_busbar and message.sent_ms / 1000 > self.own_s:
-            live = [v_pu for v_pu in column(message.values["v_pu"]) if v_pu > self.DARK_PU]
-            if live:
-                self.own_pu, self.own_s = min(live), message.sent_ms / 1000
+            v_pu = column(message.values["v_pu"])
+            if max(v_pu, default=0.0) > self.DARK_PU:
+                self.own_pu, self.own_s = v_pu, message.sent_ms / 1000
 
     def frame(self, sender: str, node: int, v_pu: float) -> None:
         """Take what a secondary substation tells: of its own node, or of one in the low-voltage grid below.
@@ -52,32 +54,55 @@ class Extremes:
         """
         if sender == self.primary_name:
             return
-        if v_pu < self.DARK_PU or not self.own_pu > self.DARK_PU:
+        k = self._source(node)
+        if v_pu < self.DARK_PU or k >= len(self.own_pu) or not self.own_pu[k] > self.DARK_PU:
             self.offset_pu.pop((sender, node), None)
         else:
-            self.offset_pu[sender, node] = v_pu - self.own_pu
+            self.offset_pu[sender, node] = v_pu - self.own_pu[k]
         self.fresh = False
+
+    def _source(self, node: int) -> int:
+        """Return which of the own voltages a node's is held against; grids without transformers have one busbar."""
+        return max(self.fed[node], 0) if self.fed else 0
 
     def expire(self, now_s: float) -> None:
         """Forget an own measurement that is too old to stand for now."""
         if now_s - self.own_s > self.SILENT_S:
-            self.own_pu = math.nan
+            self.own_pu = []
 
     @property
     def dark(self) -> bool:
         """The own substation is without supply, or has not been metered lately."""
-        return not self.own_pu > self.DARK_PU
+        return not any(v_pu > self.DARK_PU for v_pu in self.own_pu)
 
     def range_pu(self) -> tuple[float, float]:
         """Return the lowest and the highest voltage of the area, NaN while dark."""
-        if not self.fresh:
-            self.above_pu = max(self.offset_pu.values(), default=0.0)
-            self.below_pu = min(self.offset_pu.values(), default=0.0)
-            self.fresh = True
-        own_pu = self.own_pu
-        if not own_pu > self.DARK_PU:
-            return math.nan, math.nan
-        return own_pu + min(self.below_pu, 0.0), own_pu + max(self.above_pu, 0.0)
+        self._sort()
+        lowest, highest = math.nan, math.nan
+        for v_pu, below_pu, above_pu in zip(self.own_pu, self.below_pu, self.above_pu, strict=True):
+            if v_pu > self.DARK_PU:
+                lowest = v_pu + below_pu if math.isnan(lowest) else min(lowest, v_pu + below_pu)
+                highest = v_pu + above_pu if math.isnan(highest) else max(highest, v_pu + above_pu)
+        return lowest, highest
+
+    def highest_at(self, k: int) -> float:
+        """Return the highest voltage that goes with one of the own ones, NaN while that is dark."""
+        self._sort()
+        live = k < len(self.own_pu) and self.own_pu[k] > self.DARK_PU
+        return self.own_pu[k] + self.above_pu[k] if live else math.nan
+
+    def _sort(self) -> None:
+        """Find the extreme differences to each of the own voltages, the own one's included."""
+        count = len(self.own_pu)
+        if self.fresh and len(self.above_pu) == count:
+            return
+        self.above_pu, self.below_pu = [0.0] * count, [0.0] * count
+        for (_, node), offset in self.offset_pu.items():
+            k = self._source(node)
+            if k < count:
+                self.above_pu[k] = max(self.above_pu[k], offset)
+                self.below_pu[k] = min(self.below_pu[k], offset)
+        self.fresh = True
 
     @property
     def highest_pu(self) -> float:

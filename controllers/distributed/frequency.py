@@ -12,6 +12,8 @@ from controllers.contract import Site
 from controllers.distributed.area import Area, Fleet
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.sharing import Shares, ShareTree, split_pro_rata
+from controllers.dms.charging import EV_WEIGHT
+from controllers.dms.v2g import believed_reserve
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -138,14 +140,13 @@ class DroopAgents:
 class ShareDroop:
     """An area's part in containment: tells what droop its storage and vehicles can give, sets its share.
 
-    A device gives at most its rating within `full_hz`, vehicles only the share that is plugged in.
+    A battery gives at most its rating within `full_hz`, a cluster of vehicles what it is believed to have in reserve
+    both ways (see `dms.v2g`, also for settings).
 
     Settings
     --------
     full_hz : float
         Deviation at which a device has given all (0.2).
-    plugged_share : float
-        (0.2)
     ttl_s : float
         Life of a droop setting; told again when a quarter of it is left (43200).
     """
@@ -171,8 +172,9 @@ class ShareDroop:
     def able(self) -> tuple[Fleet, Floats]:
         """Return the devices that take part, and the most that each can be asked for."""
         s, fleet = self.site.settings, self.area.fleet("storage", "ev")
-        plugged = np.where(fleet.kind == "ev", float(s.get("plugged_share", 0.2)), 1.0)
-        return fleet, plugged * fleet.p_rated_mw / float(s.get("full_hz", 0.2))
+        rated = fleet.p_rated_mw
+        vehicles = believed_reserve(rated, EV_WEIGHT * rated, s).symmetric_mw
+        return fleet, np.where(fleet.kind == "ev", vehicles, rated) / float(s.get("full_hz", 0.2))
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Keep the sums, split a share that has come, set the own part; renew it before it expires."""

@@ -49,6 +49,7 @@ def source_transformers(grid: CompiledNet) -> NDArray[np.int64]:
     return np.flatnonzero((grid.branch_kind == "trafo") & at_root)
 
 
+@lru_cache(maxsize=64)
 def fed_by(grid: CompiledNet) -> NDArray[np.int64]:
     """Return through which HV/MV transformer (0, 1, ... in their order) each node is fed as normally switched.
 
@@ -61,6 +62,7 @@ def fed_by(grid: CompiledNet) -> NDArray[np.int64]:
         if above >= 0:
             found[node] = number.get(int(grid.parent_branch[node]), int(found[grid.rep[above]]))
     fed: NDArray[np.int64] = found[grid.rep]
+    fed.flags.writeable = False
     return fed
 
 

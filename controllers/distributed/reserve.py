@@ -15,6 +15,7 @@ from controllers.distributed.order_kernels import filled
 from controllers.distributed.paths import fed_by
 from controllers.distributed.picture import Frame
 from controllers.dms.charging import EV_WEIGHT, KEPT_SHARE, LOAD_WEIGHT
+from controllers.dms.v2g import believed_reserve
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -24,12 +25,12 @@ class Reserve:
     """The batteries and vehicles of an area, for all duties that ask power of them.
 
     Upwards batteries discharge, then clusters of vehicles charge less; downwards batteries charge. One battery
-    after the other is taken at its full power and the rest follow their own plans: a set-point replaces a plan,
-    and all of them at once would move far more than was asked for. The state of charge of each is kept from the
-    own set-points and the nameplate. The relief of a transformer takes its part of what stands behind that
-    transformer first, and leaves a cluster `KEPT_SHARE` of what it is believed to draw; balancing has the rest,
-    and has clusters stop and feed back what their vehicles can spare. What stands in low-voltage grids, whose
-    voltages an agent hears of each quarter-hour only, is not moved for others.
+    after the other is taken at its full power and the rest follow their own plans: a set-point replaces a plan, and
+    all of them at once would move far more than was asked for. The state of charge of each is kept from the own
+    set-points and the nameplate. The relief of a transformer takes its part of what stands behind that transformer
+    first, and leaves a cluster `KEPT_SHARE` of what it is believed to draw; balancing has the rest, and has
+    clusters stop and feed back what vehicles are believed to have in reserve (see `dms.v2g`). What stands in low-
+    voltage grids, whose voltages an agent hears of each quarter-hour only, is not moved for others.
 
     What clusters draw is believed from their substations' frames, as in `dms.charging`: what is not fed in
     there is demand, and clusters get their part of it by nameplate.
@@ -40,9 +41,6 @@ class Reserve:
         Life of a battery's set-point (3600).
     ev_ttl_s : float
         Life of a vehicle's (3600).
-    back_share : float
-        Feeding back that a cluster is asked for in balancing, as a share of its rating; the vehicles give what
-        each can spare before its departure (0.1).
     soc_start, soc_low, soc_high : float
         (0.5, 0.1, 0.9)
     """
@@ -65,7 +63,8 @@ class Reserve:
         self.ev_at: dict[int, list[tuple[int, float, float]]] = {}
         for k, node in enumerate(ev.node.tolist()):
             self.ev_at.setdefault(node, []).append((k, float(self.ev_part[k]), float(self.ev_rated_mw[k])))
-        self.back_mw = float(s.get("back_share", 0.1)) * self.ev_rated_mw
+        # Beside the charging that stops; each vehicle gives what it can spare before its departure.
+        self.back_mw = believed_reserve(self.ev_rated_mw, np.zeros(len(self.ev_rated_mw)), s).up_mw
         fed = fed_by(grid)
         self.storage_under, self.ev_under = fed[storage.node], fed[ev.node]
         self.relief_mw = np.zeros(int(fed.max(initial=0)) + 1)

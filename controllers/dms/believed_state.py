@@ -12,7 +12,8 @@ from scipy.special import gammaincinv
 from controllers.contract import Site
 from controllers.dms import kernels
 from controllers.dms.feeder_file import FeederFile, Picture, blank
-from controllers.dms.network import Bools, Floats, Ints, Network, Topology
+from controllers.dms.load_estimation import allocate, supplied_by
+from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
 from controllers.dms.quick_estimation import IGNORED_PU2, Feed, Gain, estimate
 from controllers.dms.readings import PSEUDO_SHARE, Readings
 from sims.core.message import Message
@@ -28,6 +29,8 @@ FLOW_SHARE = 0.2
 VOLTAGE_AGES = 2
 MOVED_MVA = 0.05
 """Change by orders to one feeder from which on its earlier voltages are taken for outdated."""
+UNMETERED_SHARE = 0.05
+"""Part of a feeder's nameplates that must be unmetered for what its busbars give to tell of them."""
 SUSPECT = 4.0
 """Normalised residual beyond which a voltage is left out; above the usual 3, as hundreds are tested."""
 
@@ -129,7 +132,10 @@ class BelievedState:
         taps, feed = _feeds(file)
         drawn = np.zeros(anchors, dtype=complex)
         np.add.at(drawn, net.feed_anchor, (p_mw[:feeds] + 1j * q_mvar[:feeds]) / belief.grid.base_mva)
-        gain, heard = self._gain(file, topology, now_ms)
+        gain, unheard = self._gain(file, topology, now_ms)
+        if feeds and len(unheard):
+            drawn_at: Complexes = (p_mw[:feeds] + 1j * q_mvar[:feeds]) / belief.grid.base_mva  # type: ignore[assignment]
+            _spread(file, topology, feed.arriving(busbar[net.feed_anchor], drawn_at), busbar, unheard, now_ms)
         flows = drawn[gain.flow_anchor]
         start = file.picture.v if file.picture is not None else None
         metered = file.v[gain.metered]
@@ -148,7 +154,7 @@ class BelievedState:
         threshold = _threshold(gain.counting - len(left)) if check else 0.0
         return Picture(
             found.v, found.s, v_pu, topology, taps, now_ms, found.objective, threshold,
-            gain.metered[left[left < len(gain.metered)]], heard, gain,
+            gain.metered[left[left < len(gain.metered)]], unheard, gain,
         )
 
     def _gain(self, file: FeederFile, topology: Topology, now_ms: int) -> tuple[Gain, Ints]:
@@ -222,6 +228,35 @@ class BelievedState:
         var_v = self._var_v(bucket[base.metered])
         late = np.flatnonzero(var_v != base.r[: len(var_v)])
         return base.altered(rows, r0[rows], common[rows], late, var_v[late])
+
+
+def _spread(
+    file: FeederFile, topology: Topology, arriving: Complexes, busbar: Floats, unheard: Ints, now_ms: int
+) -> None:
+    """Let nodes of which nothing was ever heard draw what busbars give beyond the metered nodes (load allocation).
+
+    Told while the frames of the others are fresh, and remembered in between as theirs are. Their PV and wind yield
+    what the metered yield. Where next to nothing is unmetered, what is left over is the meters' own error.
+    """
+    net, metered = file.net, file.connected & (file.node_ms >= 0)
+    size = file.load_pu + file.der_pu
+    if metered.any() and now_ms - np.median(file.node_ms[metered]) > EDGES_MS[0]:
+        return
+    if size[unheard].sum() < UNMETERED_SHARE * size.sum():
+        return
+    rated = float(file.der_pu[metered].sum())
+    yields = float(file.der_mw[metered].sum()) / (rated * file.belief.grid.base_mva) if rated > 0 else 0.0
+    known, green = file.s.copy(), np.zeros(len(file.s))
+    known[unheard], green[unheard] = np.nan, yields * file.der_pu[unheard]
+    given = np.zeros(len(net.anchor), dtype=complex)
+    np.add.at(given, net.feed_anchor, arriving)
+    below = supplied_by(topology)
+    given += np.bincount(below, green, len(given))
+    # What a busbar sends back without anybody metered below it comes from PV and wind.
+    weight = np.where((given.real < 0)[below], file.der_pu, file.load_pu)
+    there = unheard[topology.live[unheard]]
+    if weight[there].any():
+        file.s[there] = allocate(topology, given, known, weight, busbar).s[there] + green[there]
 
 
 def summed(topology: Topology, by_node: Floats) -> Floats:

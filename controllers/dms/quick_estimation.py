@@ -22,6 +22,8 @@ from sims.core.errors import GridError
 
 MAX_STEPS = 10
 TOLERANCE_PU = 2e-7
+TRANSFORMER_ROUNDS = 8
+"""Of the voltage above a transformer; each takes off nine tenths of what is left, or more."""
 IGNORED_PU2 = 100.0
 """Variance of a voltage that is measured but too old to be used [pu^2]."""
 
@@ -42,6 +44,21 @@ class Feed:
     anchor: Ints
     part: Floats
     y: Complexes
+
+    def arriving(self, v_mv: Floats, drawn: Complexes) -> Complexes:
+        """Return the power that comes out at the lower side [feed] from that drawn at the upper side [pu].
+
+        Parameters
+        ----------
+        v_mv : array [feed]
+            Metered voltage of the busbar each transformer feeds [pu].
+        drawn : complex array [feed]
+        """
+        v_hv = -self.y[1] * v_mv / self.y[0]
+        for _ in range(TRANSFORMER_ROUNDS):
+            v_hv = (np.conj(drawn / v_hv) - self.y[1] * v_mv) / self.y[0]
+        found: Complexes = -v_mv * np.conj(self.y[2] * v_hv + self.y[3] * v_mv)
+        return found
 
     def seen(self, v_busbar: Complexes, current: Complexes) -> tuple[Complexes, Complexes]:
         """Return power drawn and voltage at the high-voltage side [feed] from current into each anchor."""

@@ -12,6 +12,8 @@ from controllers.dms.network import Bools, Floats, Ints
 from sims.core.errors import GridError
 
 MS_PER_H = 3_600_000.0
+CAUSES = np.array(("", "silent", "empty", "full", "deviation"))
+"""Why a battery needs a look; of several the first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,11 +125,9 @@ class StorageMonitor:
     def take(self, now_ms: int, rows: Ints, p_mw: Floats, soc: Floats) -> None:
         """Take telemetry of some batteries: power, discharge positive, and state of charge."""
         self._p_mw[rows], self._soc[rows], self._heard_ms[rows] = p_mw, soc, now_ms
-        wanted = self.scheduled(now_ms)
-        with np.errstate(invalid="ignore"):
-            off = np.abs(self._p_mw - wanted) > self._tolerance * self.fleet.p_max_mw + self.fleet.fcr_mw
-        since = np.where(off, np.where(self._off_since_ms >= 0, self._off_since_ms, now_ms), -1)
-        self._off_since_ms[rows] = since[rows]
+        wanted, fleet, before = self.scheduled(now_ms)[rows], self.fleet, self._off_since_ms[rows]
+        off = np.abs(p_mw - wanted) > self._tolerance * fleet.p_max_mw[rows] + fleet.fcr_mw[rows]
+        self._off_since_ms[rows] = np.where(off, np.where(before >= 0, before, now_ms), -1)
 
     def report(self, now_ms: int, for_h: float = 0.25) -> Report:
         """Return the state of the fleet, and what it can do for the next `for_h` hours."""
@@ -146,12 +146,12 @@ class StorageMonitor:
         left_h = (self._slot_ms - now_ms % self._slot_ms) / MS_PER_H
         empty = wanted * left_h / eta > np.maximum(energy - fleet.soc_min * fleet.energy_mwh, 0.0) + 1e-9
         full = -wanted * left_h * eta > np.maximum(fleet.soc_max * fleet.energy_mwh - energy, 0.0) + 1e-9
-        cause = np.select((silent, empty, full, late), ("silent", "empty", "full", "deviation"), "")
+        cause = CAUSES[np.where(silent, 1, np.where(empty, 2, np.where(full, 3, np.where(late, 4, 0))))]
         # Nobody is lent what the owner has not been heard of, or what its own schedule will need.
         known = ~silent & np.isfinite(self._soc)
         lendable = np.where(known & ~empty, np.nan_to_num(discharge), 0.0)
         return Report(self._soc.copy(), wanted, self._p_mw.copy(), np.nan_to_num(charge), np.nan_to_num(discharge),
-                      np.full(len(wanted), self._price[slot]), lendable, cause != "", cause)
+                      np.full(len(wanted), self._price[slot]), lendable, silent | empty | full | late, cause)
 
     def lendable_by_cell(self, report: Report) -> dict[int, float]:
         """Return what each cell can lend its neighbours [MW]."""

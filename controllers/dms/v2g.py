@@ -5,35 +5,49 @@ Participating share = sum min(P_up, P_dn) / sum P_plugged: what a cluster can gi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from controllers.dms.network import Floats
 from sims.core.errors import GridError
 
+PLUGGED, HELD, THEIRS = 0.2, 0.5, 0.25
+"""What is believed of vehicles nobody meters: share plugged in, what they hold of their batteries, and what of
+that is their drivers'."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Reserve:
-    """What a fleet of vehicles offers.
+    """What clusters of vehicles offer.
 
     Parameters
     ----------
-    share : float
-        Participating share [1]; 0 where nothing is plugged in.
-    up_mw, down_mw : float
+    plugged_mw : array [cluster]
+        Power of the plugs in use.
+    up_mw, down_mw : array [cluster]
         Power that can be fed in more, and taken more.
-    symmetric_mw : float
-        Offered both ways.
     hold_h : float
         How long the offer upward can be held; inf where nothing is offered.
     """
 
-    share: float
-    up_mw: float
-    down_mw: float
-    symmetric_mw: float
+    plugged_mw: Floats
+    up_mw: Floats
+    down_mw: Floats
     hold_h: float
+
+    @property
+    def symmetric_mw(self) -> Floats:
+        """Offered both ways [cluster]: all that droop may count on."""
+        return np.minimum(self.up_mw, self.down_mw)
+
+    @property
+    def share(self) -> float:
+        """Participating share [1]; 0 where nothing is plugged in."""
+        plugged = float(self.plugged_mw.sum())
+        return float(self.symmetric_mw.sum()) / plugged if plugged > 0 else 0.0
 
 
 def reserve(
@@ -73,8 +87,23 @@ def reserve(
     up = np.maximum(most_out + stoppable - np.maximum(p_mw, 0.0), 0.0)
     most_in = np.minimum(plugged_mw, fits / efficiency / for_h)
     down = np.maximum(most_in + p_mw, 0.0)
-    both = np.minimum(up, down)
-    plugged = float(plugged_mw.sum())
-    given = float(both.sum())
-    hold = float((spare * efficiency).sum() / most_out.sum()) if most_out.sum() > 0 else np.inf
-    return Reserve(given / plugged if plugged > 0 else 0.0, float(up.sum()), float(down.sum()), given, hold)
+    offered = float(most_out.sum())
+    hold = float((spare * efficiency).sum()) / offered if offered > 1e-12 else np.inf
+    return Reserve(plugged_mw, up, down, hold)
+
+
+def believed_reserve(rated_mw: Floats, drawn_mw: Floats, settings: Mapping[str, Any]) -> Reserve:
+    """Return what clusters that are believed to draw `drawn_mw` have in reserve, by what is known of vehicles.
+
+    Parameters
+    ----------
+    rated_mw, drawn_mw : array [cluster]
+        All plugs of a cluster, and what it charges with.
+    settings : mapping
+        `plugged_share` (`PLUGGED`; where more is drawn, more is plugged in), `v2g_share` of vehicles that feed back
+        (0.3), `vehicle_h`, energy of a battery over the power of its plug (60/11).
+    """
+    plugged = np.maximum(float(settings.get("plugged_share", PLUGGED)) * rated_mw, drawn_mw)
+    energy = float(settings.get("vehicle_h", 60 / 11)) * plugged
+    share = np.full(len(plugged), float(settings.get("v2g_share", 0.3)))
+    return reserve(-drawn_mw, plugged, HELD * energy, THEIRS * energy, energy, share)

@@ -20,12 +20,15 @@ class Afrr:
 
     ACE = (P_tie - P_sched) + B df; dP = -(k_p ACE + integral of ACE / T_i), limited to what the cell's reserve can
     give by the next cycle and given to its power stations in proportion to theirs (ENTSO-E, Operation Handbook
-    policy 1, appendix A1). Cells whose balance the DSO holds are left alone.
+    policy 1, appendix A1). Cells whose balance the DSO holds are left alone. It decides on each measurement of the
+    ties, once a cycle: every 4 s while frequency moves, at the grid step while the system rests.
 
     Settings
     --------
     k_p, t_i_s : float
         (0.1, 120)
+    cycle_ms : int
+        (4000)
     cells_held_by_dso : sequence of int
         Numbers of cells that balance themselves (none).
     held_spans_s : sequence of (float, float)
@@ -34,7 +37,9 @@ class Afrr:
         Of `Stations`.
     """
 
-    urgent: frozenset[str] = frozenset()
+    urgent = frozenset({"tie"})
+    REST_S = 60.0
+    """Most that is taken for the time to the next measurement: while the system rests none may come for long."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -51,15 +56,17 @@ class Afrr:
         k_p, t_i_s = float(s.get("k_p", 0.1)), float(s.get("t_i_s", 120.0))
         self.laws = {c.cell: RestorationLaw(k_p, t_i_s) for c in self.cells}
         self.place = {c.cell: k for k, c in enumerate(belief.cells)}
-        self.tie_s = -math.inf
+        self.cycle_ms = int(s.get("cycle_ms", 4000))
+        self.measured_ms = -math.inf
+        self.due_s = math.inf  # called by each measurement
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take the newest tie measurement and send each station its part."""
-        ties = [m for m in inbox if m.topic == "tie" and m.sent_ms / 1000 > self.tie_s]
-        if not ties:
+        newest = max((m for m in inbox if m.topic == "tie"), key=lambda m: m.sent_ms, default=None)
+        if newest is None or newest.sent_ms < self.measured_ms + self.cycle_ms:
             return []
-        newest = max(ties, key=lambda m: m.sent_ms)
-        self.tie_s = newest.sent_ms / 1000
+        within_s = min((newest.sent_ms - self.measured_ms) / 1000, self.REST_S)
+        self.measured_ms = newest.sent_ms
         f_hz, p_tie, p_sched = (np.ravel(newest.values[k]) for k in ("f_hz", "p_tie_mw", "p_sched_mw"))
         out: list[Message] = []
         away = self.released if any(start <= now_s < end for start, end in self.spans_s) else set()
@@ -74,6 +81,6 @@ class Afrr:
             error = cell_error(float(p_tie[k]), float(p_sched[k]), float(f_hz[k]), self.f_nominal_hz,
                                cell.bias_mw_per_hz)
             stations.advance(now_s)
-            law.measure(error, self.tie_s)
-            out += stations.call(DUTY, law.ask(*stations.reach_mw(self.site.period_ms / 1000)), now_s)
+            law.measure(error, newest.sent_ms / 1000)
+            out += stations.call(DUTY, law.ask(*stations.reach_mw(within_s)), now_s)
         return out

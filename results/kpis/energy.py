@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from results.runfile import Floats, Run
 
 SOURCES = ("pv", "wind")
+INJECTED = ("pv_mw", "wind_mw", "chp_mw", "storage_mw", "ev_mw", "heatpump_mw", "flexible_mw")
+"""What devices of a feeder give, negative where they draw."""
 
 
 def power(run: Run, kind: str, quantity: str) -> Floats | None:
@@ -75,9 +77,25 @@ def ev_unmet_mwh(run: Run) -> float:
 
 
 def worst_balance_mw(run: Run) -> float:
-    """Return the largest amount by which generation, load and losses did not add up [MW]."""
-    residual_mw = power(run, "system", "balance_mw")
-    return np.nan if residual_mw is None else float(np.abs(residual_mw).max())
+    """Return the largest amount by which generation, load and losses did not add up over the whole system [MW].
+
+    Infeed of machines and devices, less the load of transmission buses and feeders, less losses in lines and
+    transformers; NaN where feeders and transmission are not recorded at the same instants.
+    """
+    named = {
+        "system": {"gen_mw": 1.0, "static_load_mw": -1.0, "loss_transmission_mw": -1.0},
+        "feeder": {"load_mw": -1.0, "loss_mw": -1.0, **dict.fromkeys(INJECTED, 1.0)},
+    }
+    if not all(run.has(kind, *signs) for kind, signs in named.items()):
+        return np.nan
+    if not np.array_equal(run.seconds("system"), run.seconds("feeder")):
+        return np.nan
+    residual_mw = sum(
+        sign * run.values(kind, quantity).sum(axis=1, dtype=float)
+        for kind, signs in named.items() for quantity, sign in signs.items()
+    )  # fmt: skip
+    known = residual_mw[np.isfinite(residual_mw)]
+    return float(np.abs(known).max()) if known.size else np.nan
 
 
 def diverged_feeder_steps(run: Run) -> float:

@@ -11,6 +11,7 @@ from sims.comms.arq import Arq, Ticket, policy_for
 from sims.comms.ledger import Ledger
 from sims.comms.link import NS_PER_MS
 from sims.comms.packet import ACK, DATA, FLOOD, REPLAY, Packet, Schedule, Timer
+from sims.core.bundle import Mail
 from sims.core.message import Message
 
 
@@ -24,7 +25,7 @@ class Delivery(ABC):
         self._arq = dict(arq)
         self._policies: dict[str, str | None] = {}
         self._tickets: dict[int, Ticket] = {}
-        self._delivered: list[Message] = []
+        self._delivered: list[Mail] = []
 
     @abstractmethod
     def _depart(self, packet: Packet) -> None:

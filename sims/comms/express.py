@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sims.comms import express_kernel as kernel
 from sims.comms import ledger as fate
 from sims.comms.arq import Arq
 from sims.comms.attacks import Attack
 from sims.comms.express_kernel import (
-    AT,
     CONCERNS,
     ENDED,
     ENTERED,
@@ -25,6 +25,7 @@ from sims.comms.express_kernel import (
     NEXT,
     POSTED,
     PRIORITY,
+    ROW,
     SERIAL,
     SIZE,
     WIRE,
@@ -35,18 +36,23 @@ from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import DATA, Packet, Timer
 from sims.comms.transit import Concerned, Transit
+from sims.comms.ways import BEGIN, THERE, Ways
 from sims.comms.wires import HEAD, TAIL, WAITING
+from sims.core.bundle import Bundle, Mail
 from sims.core.message import Message
 
 _FIRST = 1024
+Floats = NDArray[np.float64]
+Posts = tuple[list[Mail], list[int], list[int], list[int]]
+"""Mail, and for each: its way, when it is sent [ns], and its place in its bundle (-1: a message)."""
 
 
 class Express(Transit):
     """Carries all plain packets aboard one compiled loop, and hands them to `Transit` when that is over.
 
     Aboard, sends wait as posts until something asks what became of them. Outages happen ashore: all packets
-    land before one, and those that are left board again after it. Attacks, acknowledgements, duplicates,
-    groups and lines keep everything ashore. Both ways draw the same numbers, and order events of one instant
+    land before one, and those that are left board again after it. Attacks, acknowledgements, duplicates
+    and groups keep everything ashore. Both ways draw the same numbers, and order events of one instant
     alike, so that nobody can tell from the outcome which was taken.
     """
 
@@ -56,29 +62,29 @@ class Express(Transit):
         topics: Sequence[str],
     ) -> None:  # fmt: skip
         super().__init__(nodes, links, seed, outages, attacks, arq, topics)
-        self._plain = not (arq or self._lines or any(link.p_duplicate for link in self.links))
+        self._plain = not (arq or any(link.p_duplicate for link in self.links))
         self._aboard = False
         self._packets = np.zeros((0, len(kernel.COLUMNS)), dtype=np.int64)
         self._heap = np.zeros((_FIRST, 3), dtype=np.int64)
         self._ended = np.zeros((_FIRST, 3), dtype=np.int64)
         self._counters = np.zeros(4, dtype=np.int64)
-        self._steps = np.zeros(_FIRST, dtype=np.int64)
-        self._stepped = 0
-        self._ways: dict[int, int] = {}
-        self._spans = np.zeros((_FIRST, 3), dtype=np.int64)
+        self._ways = Ways(self.routes, self.links, self._node_down)
         self._mail: list[Any] = []
         self._free: list[int] = []
-        self._posts: tuple[list[Message], list[int], list[int]] = ([], [], [])
+        self._posts: Posts = ([], [], [], [])
         self._asker: Concerned | None = None
         self._board()
 
     # ---- running -----------------------------------------------------------------------------------
 
-    def _post(self, messages: Sequence[Message], pairs: Sequence[int], at_ns: Sequence[int]) -> None:
-        """Note what is to be sent when, in the order of time; a pair is source * nodes + destination."""
-        self._posts[0].extend(messages)
-        self._posts[1].extend(pairs)
+    def _post(
+        self, mail: Sequence[Mail], ways: Sequence[int], at_ns: Sequence[int], rows: Sequence[int] | None = None
+    ) -> None:
+        """Note what is to be sent when and on which way, in the order of time; `rows` are places in a bundle."""
+        self._posts[0].extend(mail)
+        self._posts[1].extend(ways)
         self._posts[2].extend(at_ns)
+        self._posts[3].extend([-1] * len(mail) if rows is None else rows)
 
     def _run(self, until_ns: int) -> None:
         """Send what is posted and run everything up to and at `until_ns`."""
@@ -92,10 +98,10 @@ class Express(Transit):
             env.run_through(at)
             self._board()
         else:
-            for message, pair, at in zip(*self._posts, strict=True):
+            for mail, way, at, row in zip(*self._posts, strict=True):
                 env.run_through(at)
-                self._start(message, pair // self._count, pair % self._count, at)
-            self._posts = ([], [], [])
+                self._start(_single(mail, row), *self._ways.ends(way), at)
+            self._posts = ([], [], [], [])
         env.run_through(until_ns)
         if not self._aboard:
             self._board()
@@ -116,7 +122,7 @@ class Express(Transit):
         wires = self._wires
         while (
             wire := kernel.carry(
-                wires.table, wires.rest, wires.stock, self._packets, self._steps, self._heap, counters,
+                wires.table, wires.rest, wires.stock, self._packets, self._ways.steps, self._heap, counters,
                 self._ended, posts, bound_at, bound_serial,
             )
         ) >= 0:  # fmt: skip
@@ -126,33 +132,28 @@ class Express(Transit):
 
     def _admit(self, bound_at: int) -> Ints:
         """Take the posts before `bound_at` aboard; return times and packets."""
-        messages, pairs, times = self._posts
+        messages, ways, times, places = self._posts
         count = len(times) if not times or times[-1] < bound_at else bisect_left(times, bound_at)
         if not count:
             return _NONE
-        self._posts = (messages[count:], pairs[count:], times[count:])
-        del messages[count:], pairs[count:], times[count:]
+        self._posts = (messages[count:], ways[count:], times[count:], places[count:])
+        del messages[count:], ways[count:], times[count:], places[count:]
         self.ledger.sent += count
         self._serial += count
         slots = self._slots(count)
         mail = self._mail
         for slot, message in zip(slots, messages, strict=True):
             mail[slot] = message
-        find = self._ways.get
         at = np.array(times)
         ttl = np.array([message.ttl_ms for message in messages]) * 1_000_000
         rows = np.zeros((count, len(kernel.COLUMNS)), dtype=np.int64)
-        ends = np.array(pairs)
-        rows[:, kernel.SRC], rows[:, kernel.DST] = ends // self._count, ends % self._count
+        rows[:, kernel.OF_WAY] = self._ways.trace(np.array(ways))[:, : THERE + 1]
         rows[:, kernel.SENT] = at
         rows[:, SIZE] = [message.size_bytes for message in messages]
         rows[:, PRIORITY] = [message.priority for message in messages]
         rows[:, EXPIRES] = np.where(ttl > 0, at + ttl, 0)
-        found = [find(pair, -1) for pair in pairs]
-        if -1 in found:
-            found = [self._way(pair) for pair in pairs]
-        rows[:, AT : AT + 3] = self._spans[found]
         rows[:, WIRE] = rows[:, NEXT] = rows[:, CONCERNS] = -1
+        rows[:, ROW] = places
         self._packets[slots] = rows
         return np.stack([at, np.array(slots)], axis=1)
 
@@ -169,28 +170,6 @@ class Express(Transit):
         del free[-count:]
         return slots
 
-    def _way(self, pair: int) -> int:
-        """Return the row of `spans` for a source and destination: where in `steps` their way is, if it gets there."""
-        if (number := self._ways.get(pair)) is not None:
-            return number
-        node, dst = divmod(pair, self._count)
-        begin, there = self._stepped, not self._node_down[node]
-        while there and node != dst:
-            link = self.routes.next_link(node, dst)
-            if link is None:
-                there = False
-            else:
-                if self._stepped == len(self._steps):
-                    self._steps = np.concatenate([self._steps, np.zeros_like(self._steps)])
-                self._steps[self._stepped] = link.index
-                self._stepped += 1
-                node = link.dst
-        number = self._ways[pair] = len(self._ways)
-        if number == len(self._spans):
-            self._spans = np.concatenate([self._spans, np.zeros_like(self._spans)])
-        self._spans[number] = begin, self._stepped, there
-        return number
-
     # ---- at the end of the way ---------------------------------------------------------------------
 
     def _part(self, ended: Ints) -> None:
@@ -202,7 +181,10 @@ class Express(Transit):
             slot, at, _ = ended[place].tolist()
             packet = self._packet(slot)
             self._env.stand_at(at)
-            self._look_round(packet, packet.src if packet.link is None else packet.link.dst)
+            if packet.link is None:
+                self._depart(packet)
+            else:
+                self._look_round(packet, packet.link.dst)
             begin = place + 1
         self._book(ended[begin:])
         self._free.extend(ended[:, 0].tolist())
@@ -210,26 +192,49 @@ class Express(Transit):
     def _book(self, ended: Ints) -> None:
         if not len(ended):
             return
-        mail, codes = self._mail, ended[:, 2]
-        messages = [mail[slot] for slot in ended[:, 0].tolist()]
+        codes, rows = ended[:, 2], self._packets[ended[:, 0]]
+        mail = [self._mail[slot] for slot in ended[:, 0].tolist()]
         there = codes == fate.DELIVERED
         arrived = np.where(there, ended[:, 1] / 1e6, np.nan)
-        self._delivered += [
-            Message(m.sender, m.receiver, m.topic, m.values, m.sent_ms, m.size_bytes, m.ttl_ms, m.priority, at)
-            for m, at, is_there in zip(messages, arrived.tolist(), there.tolist(), strict=True) if is_there
-        ]
-        rows = self._packets[ended[:, 0]]
+        each = zip(mail, arrived.tolist(), there.tolist(), strict=True)
+        if (rows[:, ROW] < 0).all():
+            self._delivered += [_arrived(message, at) for message, at, is_there in each if is_there]
+        else:
+            self._hand_over_all(mail, rows[:, ROW].tolist(), arrived, there.tolist())
+        topics = np.array(self.ledger.topic_codes([item.topic for item in mail]))
         self.ledger.settle_many(
-            codes, rows[:, kernel.SRC], rows[:, kernel.DST], [m.topic for m in messages],
-            rows[:, kernel.SENT], arrived, rows[:, SIZE], rows[:, HOPS],
-        )  # fmt: skip
+            codes, rows[:, kernel.SRC], rows[:, kernel.DST], topics, rows[:, kernel.SENT], arrived, rows[:, SIZE],
+            rows[:, HOPS],
+        )
+
+    def _hand_over_all(
+        self, mail: Sequence[Mail], rows: Sequence[int], arrived_ms: Floats, there: Sequence[bool]
+    ) -> None:
+        """Hand over what has arrived in order; what did of a bundle stands together where the first of it does."""
+        bundles: dict[int, tuple[int, list[int]]] = {}
+        out = self._delivered
+        for place, (item, at, is_there) in enumerate(zip(mail, arrived_ms.tolist(), there, strict=True)):
+            if not is_there:
+                continue
+            if not isinstance(item, Bundle):
+                out.append(_arrived(item, at))
+            elif id(item) in bundles:
+                bundles[id(item)][1].append(place)
+            else:
+                bundles[id(item)] = len(out), [place]
+                out.append(item)
+        for number, places in bundles.values():
+            bundle = out[number]
+            assert isinstance(bundle, Bundle)
+            out[number] = bundle.arrived(np.array([rows[place] for place in places]), arrived_ms[places])
 
     # ---- from one way to the other -----------------------------------------------------------------
 
     def _packet(self, slot: int) -> Packet:
         """Return the row of a packet as an object."""
         row = self._packets[slot].tolist()
-        packet = Packet(0, self._mail[slot], row[kernel.SRC], row[kernel.DST], row[kernel.SENT])
+        message = _single(self._mail[slot], row[ROW])
+        packet = Packet(0, message, row[kernel.SRC], row[kernel.DST], row[kernel.SENT])
         packet.hops, packet.entered_ns = row[HOPS], row[ENTERED]
         packet.link = self.links[row[WIRE]] if row[WIRE] >= 0 else None
         return packet
@@ -269,8 +274,7 @@ class Express(Transit):
         if not all(_is_plain(packet) for _, waiting in queues for packet in waiting):
             return
         self._aboard = True
-        self._ways.clear()
-        self._stepped = 0
+        self._ways.forget()
         rows = self._env.lift()
         stay = [row for row in rows if isinstance(row[2], Timer) and row[2].kind != "wake"]
         serial = self._env.lay(stay)
@@ -287,7 +291,8 @@ class Express(Transit):
             table[wire, WAITING] = 0
             for packet in waiting:
                 packet.link = self.links[wire]
-                kernel.queue_up(table, self._packets, self._row(packet), wire)
+                slot = self._row(packet)  # which may make room: only then is the table the one to write to
+                kernel.queue_up(table, self._packets, slot, wire)
 
     def _row(self, packet: Packet) -> int:
         """Give a packet on a wire or before one its row, with the rest of its way from the far end; return it."""
@@ -295,10 +300,10 @@ class Express(Transit):
         message, receiver = packet.message, self.names[packet.dst]
         # one that a group's message has split into goes on under the name of its own receiver
         self._mail[slot] = message if message.receiver == receiver else replace(message, receiver=receiver)
-        pair = packet.link.dst * self._count + packet.dst
+        rest = self._ways.trace(np.array([self._ways.number(packet.link.dst, packet.dst)]))
         self._packets[slot] = (
             packet.src, packet.dst, packet.sent_ns, packet.size_bytes, packet.message.priority, packet.expires_ns,
-            *self._spans[self._way(pair)], packet.link.index, packet.entered_ns, packet.hops, -1, -1,
+            *rest[0, BEGIN : THERE + 1], packet.link.index, packet.entered_ns, packet.hops, -1, -1, -1,
         )  # fmt: skip
         return slot
 
@@ -316,13 +321,26 @@ class Express(Transit):
             packets[:, CONCERNS] = -1
         new = kernel.unasked(*where).tolist()
         if new:
-            mail = [self._mail[slot] for slot in new]
-            packets[new, CONCERNS] = [concerns(m.receiver, m.topic) for m in mail]
+            topics = [self._mail[slot].topic for slot in new]
+            receivers = packets[new, kernel.DST].tolist()
+            packets[new, CONCERNS] = [concerns(self.names[r], t) for r, t in zip(receivers, topics, strict=True)]
         first = kernel.first_of_concern(*where)
         return first if first >= 0 else None
 
 
 _NONE = np.zeros((0, 2), dtype=np.int64)
+
+
+def _single(mail: Mail, row: int) -> Message:
+    """Return `mail`, or what stands in row `row` of it where it is a bundle, as a message."""
+    return mail.message(row) if isinstance(mail, Bundle) else mail
+
+
+def _arrived(message: Message, at_ms: float) -> Message:
+    return Message(
+        message.sender, message.receiver, message.topic, message.values, message.sent_ms, message.size_bytes,
+        message.ttl_ms, message.priority, at_ms,
+    )
 
 
 def _is_plain(event: Packet | Timer) -> bool:

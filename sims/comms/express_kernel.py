@@ -30,11 +30,14 @@ from sims.comms.wires import (
 Ints = NDArray[np.int64]
 
 (
-    SRC, DST, SENT, SIZE, PRIORITY, EXPIRES, AT, END, THERE, WIRE, ENTERED, HOPS, NEXT, CONCERNS,
-) = COLUMNS = range(14)  # fmt: skip
+    SRC, DST, SENT, SIZE, PRIORITY, EXPIRES, AT, END, THERE, WIRE, ENTERED, HOPS, NEXT, CONCERNS, ROW,
+) = COLUMNS = range(15)  # fmt: skip
 """Columns of the packets: from and to, sent [ns], bytes, rank, expiry [ns] (0: never), where in `steps` the rest of its
 way begins and ends and whether it ends at the receiver, the wire it is on, since when [ns], wires passed, who waits
-behind it, and whether somebody acts at once when it arrives (-1: not asked yet)."""
+behind it, whether somebody acts at once when it arrives (-1: not asked yet), and its place in its bundle (-1: none)."""
+
+OF_WAY = [SRC, DST, AT, END, THERE]
+"""What a packet has of its way: the first columns of `sims.comms.ways`."""
 
 SERIAL, EVENTS, POSTED, ENDED = range(4)
 """Counters: number of the next event, length of the heap, posts and ended packets so far."""

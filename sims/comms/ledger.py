@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,12 @@ _COLUMNS: tuple[tuple[str, Any], ...] = (
     ("arrived_ms", np.float64), ("size_bytes", np.int32), ("hops", np.int16), ("fate", np.int8),
 )  # fmt: skip
 
+COLUMNS = tuple(name for name, _ in _COLUMNS)
+"""Names of the columns of the log."""
+
+Log = Mapping[str, NDArray[Any]]
+"""Columns of the log."""
+
 Row = tuple[int, int, str, int, float, int, int, int]
 """One line of the log, in the order of its columns; topic by name and sending time in ns until drained."""
 
@@ -47,7 +53,7 @@ class Ledger:
         self.fates = [0] * len(FATES)
         self.extras = dict.fromkeys(EXTRAS, 0)
         self.rows: list[Row] = []
-        self.blocks: list[dict[str, NDArray[Any]]] = []
+        self.blocks: list[Log] = []
 
     def topic_code(self, topic: str) -> int:
         """Return the code of `topic`; a new one counts as ``other`` where the table has that, else is appended."""
@@ -56,6 +62,12 @@ class Ledger:
             code = self._topic_codes[topic] = len(self.topics)
             self.topics.append(topic)
         return code
+
+    def topic_codes(self, topics: Sequence[str]) -> list[int]:
+        """Return the code of each topic; what is booked already comes first in the table."""
+        self._seal()
+        found = {topic: self.topic_code(topic) for topic in dict.fromkeys(topics)}
+        return [found[topic] for topic in topics]
 
     def settle(
         self, fate: int, sender: int, receiver: int, topic: str,
@@ -67,24 +79,25 @@ class Ledger:
 
     def settle_many(
         self, fates: NDArray[np.int64], senders: NDArray[np.int64], receivers: NDArray[np.int64],
-        topics: str | Sequence[str], sent_ns: NDArray[np.int64], arrived_ms: NDArray[np.float64],
+        topics: NDArray[np.int64], sent_ns: NDArray[np.int64], arrived_ms: NDArray[np.float64],
         size_bytes: NDArray[np.int64], hops: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """Book many messages, on one topic or each on its own; in the log they follow the rows that are there."""
-        for code, count in enumerate(np.bincount(fates, minlength=len(FATES)).tolist()):
+        """Book many messages, topics by code; in the log they follow the rows that are there."""
+        given = (senders, receivers, topics, sent_ns / 1e6, arrived_ms, size_bytes, hops, fates)
+        self.book({name: values.astype(kind) for (name, kind), values in zip(_COLUMNS, given, strict=True)})
+
+    def book(self, log: Log) -> None:
+        """Book many messages by what the log is to say of each, in the types of its columns."""
+        self._seal()
+        for code, count in enumerate(np.bincount(log["fate"], minlength=len(FATES)).tolist()):
             self.fates[code] += count
+        self.blocks.append(log)
+
+    def _seal(self) -> None:
+        """Turn the rows so far into columns."""
         if self.rows:
-            self.blocks.append(self._columns(self.rows))
-            self.rows = []
-        if isinstance(topics, str):
-            codes = np.full(len(fates), self.topic_code(topics))
-        else:
-            found = {topic: self.topic_code(topic) for topic in dict.fromkeys(topics)}
-            codes = np.array([found[topic] for topic in topics])
-        columns = (senders, receivers, codes, sent_ns / 1e6, arrived_ms, size_bytes, hops, fates)
-        self.blocks.append({
-            name: np.asarray(values).astype(kind) for (name, kind), values in zip(_COLUMNS, columns, strict=True)
-        })  # fmt: skip
+            rows, self.rows = self.rows, []
+            self.blocks.append(self._columns(rows))
 
     def names(self) -> dict[str, tuple[str, ...]]:
         """Return the tables behind the codes: ``node``, ``topic``, ``fate``."""
@@ -108,12 +121,9 @@ class Ledger:
 
     def drain(self) -> dict[str, NDArray[Any]]:
         """Return and forget the log as columns; times [ms], NaN where a message never arrived."""
-        rows, self.rows = self.rows, []
-        blocks, self.blocks = self.blocks, []
-        last = self._columns(rows)
-        if not blocks:
-            return last
-        return {name: np.concatenate([block[name] for block in (*blocks, last)]) for name in last}
+        blocks = [*self.blocks, self._columns(self.rows)]
+        self.rows, self.blocks = [], []
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[-1]}
 
     def _columns(self, rows: list[Row]) -> dict[str, NDArray[Any]]:
         columns: list[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(_COLUMNS)

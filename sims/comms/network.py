@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sims.comms.arq import Arq, Ticket
-from sims.comms.attacks import Attack, attack_problems
+from sims.comms.attacks import Attack
 from sims.comms.express import Express
 from sims.comms.link import LARGEST_BYTES, Link, LinkSpec
 from sims.comms.node import Node
-from sims.comms.outages import Outage, RandomOutage, outage_problems
+from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import Packet, Schedule, Timer
+from sims.comms.soundness import no_node, require_sound
 from sims.comms.wires import BYTES, PACKETS
-from sims.core.errors import Problem, ScenarioError, nearest
+from sims.core.bundle import Addresses, Bundle, Mail
+from sims.core.errors import Problem, ScenarioError
 from sims.core.message import Message
 
 
@@ -52,11 +53,12 @@ class Network(Express):
         topics: Sequence[str] = (),
     ) -> None:  # fmt: skip
         specs = [Node(node) if isinstance(node, str) else node for node in nodes]
-        _check([node.name for node in specs], links, outages, attacks, arq or {}, groups or {})
+        require_sound([node.name for node in specs], links, outages, attacks, arq or {}, groups or {})
         self.seed = seed
         super().__init__(specs, links, seed, outages, attacks, arq or {}, topics)
         self._sent_ns = 0
-        self._pairs: dict[tuple[str, str], int] = {}
+        self._known_ways: dict[tuple[str, str], int] = {}
+        self._bundle_ways: dict[tuple[Addresses, str], NDArray[np.int64]] = {}
         self.groups = {
             name: tuple(self.index[member] for member in members) for name, members in (groups or {}).items()
         }
@@ -103,45 +105,87 @@ class Network(Express):
         if now_ns < self._sent_ns or now_ns < self._env._now:
             text = f"{now_ns} ns has passed, it is {self.now_ns} ns"
             raise ValueError(f"{message.topic} from {message.sender}: {text}")
-        pair = -1 if receivers is not None else self._pair(message)
+        way = -1 if receivers is not None else self._way_of(message)
         self._sent_ns = now_ns
-        if pair < 0:
+        if way < 0:
             ends = self.ends(message, receivers)
             self._run(now_ns)
             self._land()
             self._send_many(message, self.index[message.sender], [dst for _, dst in ends], now_ns)
         elif self._aboard:
-            self._post([message], [pair], [now_ns])
+            self._post([message], [way], [now_ns])
         else:
             self._env.run_through(now_ns)
-            self._start(message, *divmod(pair, self._count), now_ns)
+            self._start(message, *self._ways.ends(way), now_ns)
 
-    def send_all(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
-        """Put each of `messages` on its way at its time, in the order of time (see `send`)."""
-        find = self._pairs.get
-        pairs = [find((message.sender, message.receiver), -1) for message in messages]
-        if -1 in pairs:
-            pairs = [self._pair(message) for message in messages]
-        plain = self._aboard and -1 not in pairs and at_ns[0] >= self.now_ns
+    def send_all(self, mail: Sequence[Mail], at_ns: Sequence[int]) -> None:
+        """Put each of `mail` on its way at its time, in the order of time; see `send`.
+
+        Each message of a bundle travels on its own.
+        """
+        messages: list[Message] = []
+        times: list[int] = []
+        for item, at in zip(mail, at_ns, strict=True):
+            if isinstance(item, Bundle):
+                self._send_messages(messages, times)
+                self._send_bundle(item, at)
+                messages, times = [], []
+            else:
+                messages.append(item)
+                times.append(at)
+        self._send_messages(messages, times)
+
+    def _send_bundle(self, bundle: Bundle, now_ns: int) -> None:
+        """Put all messages of `bundle` on their way as they are, or one by one where they are to be met ashore."""
+        ways = self._ways_of(bundle) if self._aboard and now_ns >= self.now_ns else None
+        if ways is None:
+            for message in bundle.messages():
+                self.send(message, now_ns)
+        elif count := len(bundle):
+            self._post([bundle] * count, ways[bundle.rows].tolist(), [now_ns] * count, range(count))
+            self._sent_ns = now_ns
+
+    def _ways_of(self, bundle: Bundle) -> NDArray[np.int64] | None:
+        """Return the number of the way of each address, None where one is a group's."""
+        key = (bundle.addresses, bundle.topic)
+        if key not in self._bundle_ways:
+            ends = self.ends_of(bundle)
+            if ends is None:
+                return None
+            lines = [self._line(*pair, bundle.topic) for pair in ends]
+            self._bundle_ways[key] = np.array(
+                [self._ways.number(*pair, line.index if line else -1) for pair, line in zip(ends, lines, strict=True)]
+            )
+        return self._bundle_ways[key]
+
+    def _send_messages(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
+        if not messages:
+            return
+        find = self._known_ways.get
+        ways = [find((message.sender, message.receiver), -1) for message in messages]
+        if -1 in ways:
+            ways = [self._way_of(message) for message in messages]
+        plain = self._aboard and -1 not in ways and at_ns[0] >= self.now_ns
         sizes = [message.size_bytes for message in messages]
         if plain and min(sizes) >= 0 and max(sizes) <= LARGEST_BYTES:
-            self._post(messages, pairs, at_ns)
+            self._post(messages, ways, at_ns)
             self._sent_ns = at_ns[-1]
         else:
             for message, at in zip(messages, at_ns, strict=True):
                 self.send(message, at)
 
-    def _pair(self, message: Message) -> int:
-        """Return source * nodes + destination of `message`, -1 where it is for a group; refuse what `send` refuses."""
+    def _way_of(self, message: Message) -> int:
+        """Return the number of `message`'s way, -1 where it is for a group; refuse what `send` refuses."""
         names = (message.sender, message.receiver)
-        pair = self._pairs.get(names, -1)
-        if pair < 0 or not 0 <= message.size_bytes <= LARGEST_BYTES:
+        way = self._known_ways.get(names, -1)
+        if way < 0 or not 0 <= message.size_bytes <= LARGEST_BYTES:
             ends = self.ends(message, None)
             if message.receiver in self.index:
-                pair = ends[0][0] * self._count + ends[0][1]
-                if not self._lines:
-                    self._pairs[names] = pair
-        return pair
+                line = self._line(*ends[0], message.topic)
+                way = self._ways.number(*ends[0], -1 if line is None else line.index)
+                if ends[0] not in self._lines:
+                    self._known_ways[names] = way
+        return way
 
     def ends(self, message: Message, receivers: Sequence[str] | None = None) -> list[tuple[int, int]]:
         """Return (source, destination) node numbers of `message`: one pair, or one per member of a group.
@@ -168,13 +212,28 @@ class Network(Express):
             self._require(src, code, message.topic)
         return [(src, code) for code in codes]
 
+    def ends_of(self, bundle: Bundle) -> list[tuple[int, int]] | None:
+        """Return (source, destination) node numbers of each of a bundle's addresses; None where one is a group.
+
+        Raises
+        ------
+        ValueError
+            As `send`.
+        """
+        who = zip(bundle.addresses.senders, bundle.addresses.receivers, strict=True)
+        ends = [self.ends(Message(a, b, bundle.topic, size_bytes=bundle.size_bytes)) for a, b in who]
+        return None if self.groups.keys() & bundle.addresses.receivers else [pair for (pair,) in ends]
+
     @property
     def insists(self) -> bool:
         """Whether any topic asks for acknowledgements."""
         return bool(self._arq)
 
-    def advance(self, until_ns: int) -> list[Message]:
-        """Run to `until_ns` (that instant included) and return what arrived, in order of arrival."""
+    def advance(self, until_ns: int) -> list[Mail]:
+        """Run to `until_ns` (that instant included) and return what arrived, in order of arrival.
+
+        Messages of a bundle that have arrived stand together where the first of them does.
+        """
         self._run(until_ns)
         out, self._delivered = self._delivered, []
         return out
@@ -220,7 +279,7 @@ class Network(Express):
         for sender, receiver in pairs:
             unknown = [name for name in (sender, receiver) if name not in self.index]
             where = f"route {sender} to {receiver}"
-            found.extend(Problem(where, "", _no_node(name, self.names)) for name in unknown)
+            found.extend(Problem(where, "", no_node(name, self.names)) for name in unknown)
             if not unknown and not self._joined(self.index[sender], self.index[receiver]):
                 text = f"no links lead from '{sender}' to '{receiver}'; add a rule or link that joins them"
                 found.append(Problem(where, "", text))
@@ -253,7 +312,7 @@ class Network(Express):
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue, to the bit, from what `get_state` of an equally built network returned."""
         self._land()
-        self._posts = ([], [], [])
+        self._posts = ([], [], [], [])
         self._sent_ns = 0
         for link in self.links:
             kept = state["links"].get(link.index)
@@ -286,48 +345,6 @@ class Network(Express):
     def _code(self, name: str, role: str, message: Message) -> int:
         code = self.index.get(name)
         if code is None:
-            text = _no_node(name, (*self.names, *self.groups))
+            text = no_node(name, (*self.names, *self.groups))
             raise ValueError(f"{message.topic} from {message.sender}: {role} {text}")
         return code
-
-
-def _no_node(name: str, known: Sequence[str]) -> str:
-    return f"'{name}' is not a node of the network{nearest(name, known)}"
-
-
-def _check(
-    names: Sequence[str], links: Sequence[LinkSpec], outages: Sequence[Outage | RandomOutage],
-    attacks: Sequence[Attack], arq: Mapping[str, Arq], groups: Mapping[str, Sequence[str]],
-) -> None:  # fmt: skip
-    """Collect every fault of the inputs and refuse them together."""
-    known = set(names)
-    found: list[Problem] = []
-    for name, times in Counter(names).items():
-        if times > 1:
-            found.append(Problem(f"node {name}", "name", f"given {times} times; names are unique"))
-    for spec in links:
-        found.extend(spec.problems())
-        where = f"link {spec.label}"
-        found.extend(Problem(where, "", _no_node(end, names)) for end in (spec.a, spec.b) if end not in known)
-    for label, times in Counter(spec.label for spec in links).items():
-        if times > 1:
-            found.append(Problem(f"link {label}", "name", f"given {times} times; name parallel links apart"))
-    labels = {spec.label for spec in links}
-    unlimited = set()
-    for spec in links:
-        ways = {spec.label, f"{spec.label}:{spec.a}>{spec.b}"}
-        if not spec.simplex:
-            ways.add(f"{spec.label}:{spec.b}>{spec.a}")
-        labels |= ways
-        if not spec.technology.rate_bit_s:
-            unlimited |= ways
-    found.extend(outage_problems(outages, labels, known))
-    found.extend(attack_problems(attacks, labels, unlimited))
-    for prefix, policy in arq.items():
-        found.extend(policy.problems(f"arq {prefix!r}"))
-    for group, members in groups.items():
-        if group in known:
-            found.append(Problem(f"group {group}", "name", "is a node's name as well; choose another"))
-        found.extend(Problem(f"group {group}", "", _no_node(m, names)) for m in members if m not in known)
-    if found:
-        raise ScenarioError(found)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from sims.comms.ledger import Ledger
+from sims.core.bundle import Addresses, Bundle, Mail, unbundled
 from sims.core.clock import is_tick, next_tick
 from sims.core.errors import Problem, ScenarioError, nearest
 from sims.core.message import Message
@@ -36,11 +38,11 @@ class Carrier(Protocol):
         """Return a time before which no message that `concerns` someone arrives [ns]; None: none is on its way."""
         ...
 
-    def send_all(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
-        """Put each of `messages` on its way at its time, in the order of time."""
+    def send_all(self, mail: Sequence[Mail], at_ns: Sequence[int]) -> None:
+        """Put each of `mail` on its way at its time, in the order of time."""
         ...
 
-    def advance(self, until_ns: int) -> list[Message]:
+    def advance(self, until_ns: int) -> list[Mail]:
         """Run to `until_ns` and return what arrived, in order of arrival."""
         ...
 
@@ -75,8 +77,8 @@ class CommsSimulator:
 
     Ports
     -----
-    hears : ``outbox``, lists of Message from any number of sources
-    tells : one list of Message per name in `ports`
+    hears : ``outbox``, lists of Message and Bundle from any number of sources
+    tells : one list of Message and Bundle per name in `ports`
     writes : one tuple of Message per name in `boxes`; ``counters``, in the order of
         `sims.comms.ledger.COUNTERS`, and ``log``, columns of what was settled since the last grid tick
 
@@ -112,7 +114,9 @@ class CommsSimulator:
         self.network = network
         self.slot_ms, self.step_ms, self.gather_ms = slot_ms, step_ms, gather_ms
         self._wakes = wakes and cache(wakes)
-        self._gathered: dict[str, list[Message]] = {}
+        self._gathered: dict[str, list[Mail]] = {}
+        self._ports_of: dict[tuple[Addresses, str], tuple[list[str], NDArray[np.int64]]] = {}
+        self._rousing: dict[tuple[Addresses, str], NDArray[np.bool_]] = {}
         self._route = _by_receiver(route_to_port) if isinstance(route_to_port, Mapping) else route_to_port
         self._mail_ports = frozenset((*ports, *boxes))
         self._boxes: dict[str, list[Message]] = {name: [] for name in boxes}
@@ -120,12 +124,12 @@ class CommsSimulator:
         self.ports = Ports(
             hears=("outbox",), writes=("counters", "log", *self._boxes), tells=tuple(dict.fromkeys(ports))
         )
-        self._held: list[Message] = []
+        self._held: list[Mail] = []
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Take the outbox, run to now, tell what is due."""
         network = self.network
-        outbox: list[Message] = items(inputs, "outbox")
+        outbox: list[Mail] = items(inputs, "outbox")
         if outbox:
             self._send(outbox, now_ms)
         arrived = network.advance(now_ms * _NS)
@@ -149,9 +153,18 @@ class CommsSimulator:
                 self._gathered[port] = mail
         return due
 
-    def _rouses(self, mail: list[Message]) -> bool:
+    def _rouses(self, mail: list[Mail]) -> bool:
         wakes = self._wakes
-        return wakes is not None and any(wakes(message.receiver, message.topic) for message in mail)
+        return wakes is not None and any(
+            self._rouses_one(item) if isinstance(item, Bundle) else wakes(item.receiver, item.topic) for item in mail
+        )
+
+    def _rouses_one(self, bundle: Bundle) -> bool:
+        """Tell whether a message of `bundle` wakes somebody; each address is asked about once."""
+        key, wakes = (bundle.addresses, bundle.topic), self._wakes
+        if wakes is not None and key not in self._rousing:
+            self._rousing[key] = np.array([wakes(name, bundle.topic) for name in bundle.addresses.receivers])
+        return bool(self._rousing[key][bundle.rows].any())
 
     def _boxed(self, due: dict[str, Any], now_ms: int) -> dict[str, Any]:
         """Put what is due for a box into it; empty the boxes once the tick they were filled for is over."""
@@ -162,29 +175,29 @@ class CommsSimulator:
             for box in self._boxes.values():
                 box.clear()
         for name, box in self._boxes.items():
-            box.extend(due.pop(name, ()))
+            box.extend(unbundled(due.pop(name, ())))
             due[name] = tuple(box)
         return due
 
-    def _send(self, outbox: list[Message], now_ms: int) -> None:
+    def _send(self, outbox: list[Mail], now_ms: int) -> None:
         """Enter each message at its `sent_ms`, which is now or, over a shifted connection, 1 ms ago."""
         earliest, now_ns = max(self.network.now_ns, (now_ms - 1) * _NS), now_ms * _NS
         times = [min(max(message.sent_ms * _NS, earliest), now_ns) for message in outbox]
         order = sorted(range(len(times)), key=times.__getitem__)
         self.network.send_all([outbox[k] for k in order], [times[k] for k in order])
 
-    def _due(self, arrived: list[Message], now_ms: int) -> dict[str, Any]:
+    def _due(self, arrived: list[Mail], now_ms: int) -> dict[str, Any]:
         """Sort into ports what has arrived by the last slot; hold the rest for the next."""
         if self._held:
             arrived = self._held + arrived
-            self._held = []
-        slot_end = now_ms // self.slot_ms * self.slot_ms
-        if arrived and arrived[-1].arrived_ms > slot_end:
-            self._held = [message for message in arrived if message.arrived_ms > slot_end]
-            arrived = arrived[: len(arrived) - len(self._held)]
+        arrived, self._held = _by(now_ms // self.slot_ms * self.slot_ms, arrived, now_ms)
         out: dict[str, Any] = {}
         route, known = self._route, self._mail_ports
         for message in arrived:
+            if isinstance(message, Bundle):
+                for port, part in self._shares(message):
+                    out.setdefault(port, []).append(part)
+                continue
             port = route(message)
             mail = out.get(port)
             if mail is not None:
@@ -192,9 +205,29 @@ class CommsSimulator:
             elif port in known:
                 out[port] = [message]
             else:
-                near = nearest(port, known)
-                raise ValueError(f"{message.topic} to {message.receiver}: there is no port '{port}'{near}")
+                self._refuse(port, message)
         return out
+
+    def _shares(self, bundle: Bundle) -> list[tuple[str, Bundle]]:
+        """Return what of `bundle` goes to which port; each address is looked up once."""
+        key = (bundle.addresses, bundle.topic)
+        if key not in self._ports_of:
+            codes: dict[str, int] = {}
+            who = zip(bundle.addresses.senders, bundle.addresses.receivers, strict=True)
+            like = bundle.message(0).values
+            found = [codes.setdefault(self._route(Message(*pair, bundle.topic, like)), len(codes)) for pair in who]
+            for port in codes.keys() - self._mail_ports:
+                self._refuse(port, bundle.message(0))
+            self._ports_of[key] = list(codes), np.array(found)
+        ports, which = self._ports_of[key]
+        if len(ports) == 1:
+            return [(ports[0], bundle)]
+        shares = ((port, np.flatnonzero(which[bundle.rows] == code)) for code, port in enumerate(ports))
+        return [(port, bundle.some(places)) for port, places in shares if len(places)]
+
+    def _refuse(self, port: str, message: Message) -> None:
+        near = nearest(port, self._mail_ports)
+        raise ValueError(f"{message.topic} to {message.receiver}: there is no port '{port}'{near}")
 
     def _next_ms(self, now_ms: int) -> int:
         """Return the next slot in which something may be due, or the next grid tick."""
@@ -234,6 +267,22 @@ class CommsSimulator:
         self._boxes = {name: list(box) for name, box in state["boxes"].items()}
         self._box_until_ms = state["box_until_ms"]
         self._gathered = {name: list(mail) for name, mail in state["gathered"].items()}
+
+
+def _by(slot_ms: int, mail: list[Mail], now_ms: int) -> tuple[list[Mail], list[Mail]]:
+    """Return what of `mail` had arrived by `slot_ms`, and the rest; all has by `now_ms`."""
+    if slot_ms == now_ms:
+        return mail, []
+    due: list[Mail] = []
+    later: list[Mail] = []
+    for item in mail:
+        if not isinstance(item, Bundle):
+            (due if item.arrived_ms <= slot_ms else later).append(item)
+            continue
+        for part, where in zip(item.parted(slot_ms), (due, later), strict=True):
+            if len(part):
+                where.append(part)
+    return due, later
 
 
 def _by_receiver(ports: Mapping[str, str]) -> Router:

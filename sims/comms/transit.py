@@ -33,7 +33,6 @@ class Transit(Delivery):
     ) -> None:  # fmt: skip
         super().__init__([node.name for node in nodes], arq, topics)
         self.nodes = tuple(nodes)
-        self._count = len(self.nodes)
         self.index = {name: code for code, name in enumerate(self.names)}
         self.links: list[Link] = []
         draws = Draws(seed)

@@ -69,7 +69,7 @@ class Bridge(mosaik_api_v3.Simulator):
         return [{"eid": model, "type": model}]
 
     def step(self, time_ms: int, inputs: InputData, max_advance: int) -> int:
-        """Hand the inputs to the model by port, keep what it gives back."""
+        """Hand the inputs to the model by port, keep what it gives back; no model asks how far it may advance."""
         by_port: dict[str, dict[str, Any]] = {}
         for attrs in inputs.values():
             for port, sources in attrs.items():
@@ -115,6 +115,10 @@ class Bridge(mosaik_api_v3.Simulator):
     def outputs(self) -> dict[str, Any]:
         """What its state ports hold."""
         return self._state
+
+    def told(self) -> dict[str, Any]:
+        """Return what the last step wrote, by port."""
+        return self._written | self._events
 
     def get_data(self, outputs: OutputRequest) -> OutputData:
         """Give what was asked as far as the last step wrote it; mosaik keeps older state for its readers."""

@@ -27,12 +27,11 @@ def to_nodes(node, curve_pu, curve_qu, curve_pf, p, q, pu, qu, pf, value, slope,
 
 
 @njit(**_JIT)
-def curve_value(x, slope, y, u):  # type: ignore[no-untyped-def]
+def curve_value(cx, cs, cy, c, u):  # type: ignore[no-untyped-def]
     """Return a piecewise-linear characteristic at `u`."""
-    for b in range(slope.shape[0]):
-        if u <= x[b]:
-            break
-        y += slope[b] * (min(u, x[b + 1]) - x[b])
+    y = cy[c]
+    for b in range(cs.shape[1]):  # every segment, without asking which: a wrong guess costs more than the sums
+        y += cs[c, b] * max(min(u, cx[c, b + 1]) - cx[c, b], 0.0)
     return y
 
 
@@ -41,8 +40,8 @@ def at_frequency(cx, cs, cy, f_hz, h, value, slope):  # type: ignore[no-untyped-
     """Write every characteristic at `f_hz` and its slope over `h` to both sides; return whether any is new."""
     new = False
     for k in range(cy.shape[0]):
-        y = curve_value(cx[k], cs[k], cy[k], f_hz)
-        above, below = curve_value(cx[k], cs[k], cy[k], f_hz + h), curve_value(cx[k], cs[k], cy[k], f_hz - h)
+        y = curve_value(cx, cs, cy, k, f_hz)
+        above, below = curve_value(cx, cs, cy, k, f_hz + h), curve_value(cx, cs, cy, k, f_hz - h)
         s = (above - below) / (2.0 * h)
         new |= not (y == value[k] and s == slope[k])
         value[k], slope[k] = y, s
@@ -71,10 +70,10 @@ def at_devices(node, feeder, kind, source, curve_pu, curve_qu, p_f, q, pu, qu, a
         u, x, z = vm[n], p_f[i], q[i]
         c = curve_pu[i]
         if c >= 0 and pu[i] != 0.0:
-            x += pu[i] * curve_value(cx[c], cs[c], cy[c], u)
+            x += pu[i] * curve_value(cx, cs, cy, c, u)
         c = curve_qu[i]
         if c >= 0 and qu[i] != 0.0:
-            z += qu[i] * curve_value(cx[c], cs[c], cy[c], u)
+            z += qu[i] * curve_value(cx, cs, cy, c, u)
         v_dev[i], p_real[i], q_real[i] = u, x, z
         p_node[n] += x
         q_node[n] += z

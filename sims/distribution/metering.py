@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sims.core.bundle import Bundle, Mail
 from sims.core.clock import next_tick
 from sims.core.message import Message
 from sims.core.ports import Inputs, Ports, Step, items
@@ -30,7 +31,8 @@ FRAME_BYTES, VALUE_BYTES = 40, 27
 class Metering:
     """All meters as one simulator: state of the grids in, frames out.
 
-    Frames that travel leave at `frames`; what a site measures where it stands leaves at `own`.
+    Frames that travel leave at `frames`; what a site measures where it stands leaves at `own`. Ties and frequency are
+    metered at the grid step and, while frequency moves, whenever the transmission system tells them on `ties`.
     """
 
     ports = Ports(
@@ -38,6 +40,7 @@ class Metering:
             "v_pu", "p_node_mw", "q_node_mvar", "flow_p_mw", "flow_q_mvar", "loading_percent", "tap_pos",
             "v_set_pu", "der_avail_mw", "der_mw", "faults", "interface", "cell", "storage",
         ),
+        hears=("ties",),
         tells=("frames", "own"),
     )
 
@@ -56,7 +59,7 @@ class Metering:
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Report what is due at this instant."""
-        frames: list[Message] = []
+        frames: list[Mail] = []
         own: list[Message] = []
         if now_ms % self._step_ms == 0 and "v_pu" in inputs:
             for dso, plan in self._plans.items():
@@ -79,6 +82,9 @@ class Metering:
             for fault in items(inputs, "faults"):
                 frames += self._fault_frames(fault, now_ms)
             self._interfaces(inputs, now_ms, frames, own)
+            self._ties(next(iter(inputs["cell"].values())), now_ms, frames, own)
+        for cell in items(inputs, "ties"):
+            self._ties(cell, now_ms, frames, own)
         told = {port: told for port, told in (("frames", frames), ("own", own)) if told}
         return Step(next_tick(now_ms, self._step_ms), told)
 
@@ -140,11 +146,10 @@ class Metering:
             for point in plan.storage
         ]
 
-    def _interfaces(self, inputs: Inputs, now_ms: int, frames: list[Message], own: list[Message]) -> None:
-        """Report interfaces to their receivers, and the ties to the TSO and whoever balances a cell."""
+    def _interfaces(self, inputs: Inputs, now_ms: int, frames: list[Mail], own: list[Message]) -> None:
+        """Report interfaces to their receivers."""
         plan = self._transmission
         state = next(iter(inputs["interface"].values()))
-        cell = next(iter(inputs["cell"].values()))
         columns = [np.asarray(column, dtype=np.float64).tolist() for column in state.values()]
         size = FRAME_BYTES + VALUE_BYTES * len(columns)
         for name, row, receivers, site in zip(
@@ -154,6 +159,10 @@ class Metering:
             frames += [Message(name, to, "interface", values, now_ms, size) for to in receivers]
             if site:
                 own.append(Message(name, site, "interface", values, now_ms, size))
+
+    def _ties(self, cell: Mapping[str, Floats], now_ms: int, frames: list[Mail], own: list[Message]) -> None:
+        """Report the ties to the TSO and whoever balances a cell."""
+        plan = self._transmission
         keys = ("f_hz", "p_tie_mw", "p_sched_mw", "inertia_mws", "largest_mw")
         every = {"cell": np.arange(len(cell["f_hz"])), **{key: cell[key] for key in keys}}
         own.append(_frame(plan.tso, plan.tso, "tie", every, now_ms))
@@ -216,13 +225,11 @@ class Metering:
 
 def _secondary(
     stations: SecondaryStations, state: Mapping[str, Any], noise: Floats, now_ms: int, *, by_exception: bool
-) -> list[Message]:
-    """Return one frame per node with a secondary substation that reports."""
+) -> list[Bundle]:
+    """Return one frame per node with a secondary substation that reports, all of them as one bundle."""
+    rows, values = stations.read(state, noise, by_exception=by_exception)
     size = FRAME_BYTES + VALUE_BYTES * SECONDARY_VALUES
-    return [
-        Message(sender, to, "secondary", values, now_ms, size)
-        for sender, to, values in stations.read(state, noise, by_exception=by_exception)
-    ]
+    return [Bundle(stations.addresses, rows, "secondary", values, now_ms, size)] if len(rows) else []
 
 
 def _frame(sender: str, receiver: str, topic: str, values: Mapping[str, Any], now_ms: int) -> Message:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sims.core.bundle import Addresses
 from sims.distribution.meter_plan import LOW_VOLTAGE_KV, Bands, MeterPlan, head_lines
 
 Floats = NDArray[np.float64]
@@ -111,6 +112,11 @@ class SecondaryStations:
 
     Where the meters in low-voltage grids have a period or class of their own, `smart` ones are those of
     low-voltage nodes and the others those of the medium voltage; else one set is all of them.
+
+    Attributes
+    ----------
+    addresses : Addresses
+        Sender and receiver of each one's frames.
     """
 
     def __init__(self, plan: MeterPlan, *, smart: bool = False) -> None:
@@ -125,13 +131,14 @@ class SecondaryStations:
             if to and (not plan.smart or bool(low[k][node]) is smart)
         ]
         self._at = np.array([at for at, *_ in here], np.int64)
-        self._place = [(node, sender, to) for _, node, sender, to in here]
+        self._node = np.array([node for _, node, *_ in here], np.int64)
+        self.addresses = Addresses(tuple(sender for *_, sender, _ in here), tuple(to for *_, to in here))
         self.told = Told(plan.bands, self._at.size) if plan.bands else None
 
     def read(
         self, state: Mapping[str, Any], noise: Floats, *, by_exception: bool = False
-    ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-        """Give sender, receiver and content of the frames of all lit nodes; `noise` [3, node] in class shares.
+    ) -> tuple[Ints, dict[str, NDArray[Any]]]:
+        """Return which of the addresses speak, those of all lit nodes, and what; `noise` [3, node] in class shares.
 
         By exception only those nodes that have left their band since they were last told of.
         """
@@ -146,15 +153,12 @@ class SecondaryStations:
             if by_exception:
                 speaks &= self.told.moved(read)
             self.told.tell(read, speaks)
-        measured = (v, p, q, state["der_avail_mw"][at], state["der_mw"][at], speaks)
-        for (node, sender, to), v_pu, p_mw, q_mvar, avail_mw, der_mw, tells in zip(
-            self._place, *(column.tolist() for column in measured), strict=True
-        ):
-            if tells:
-                yield sender, to, {
-                    "node": node, "v_pu": v_pu, "p_mw": p_mw, "q_mvar": q_mvar, "der_avail_mw": avail_mw,
-                    "der_mw": der_mw,
-                }
+        rows = np.flatnonzero(speaks)
+        told = {
+            "node": self._node, "v_pu": v, "p_mw": p, "q_mvar": q, "der_avail_mw": state["der_avail_mw"][at],
+            "der_mw": state["der_mw"][at],
+        }  # fmt: skip
+        return rows, {name: column[rows] for name, column in told.items()}
 
 
 SECONDARY_VALUES = 6

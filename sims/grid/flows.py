@@ -136,12 +136,10 @@ class FlowReader:
     def into_grid(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> tuple[FloatArray, FloatArray]:
         """Return power flowing from each root node into branches and its shunts [MW, Mvar], [head, feeder]."""
         self._moved(slots)
-        power = np.empty((len(self._roots), vr.shape[1]), dtype=np.complex128)
+        p, q = np.empty((2, len(self._roots), vr.shape[1]))
         for h, root in enumerate(self._roots):
-            v = vr[root.node] + 1j * vi[root.node]
-            far = vr[root.far] + 1j * vi[root.far]
-            power[h] = v * (root.own_y * v + (root.far_y * far).sum(axis=0)).conj() * self._net.base_mva
-        return power.real, power.imag
+            kernels.root_power(root.node, root.far, root.far_y, root.own_y, vr, vi, self._net.base_mva, p[h], q[h])
+        return p, q
 
     def loss_mw(self, vr: FloatArray, vi: FloatArray, slots: IntArray) -> FloatArray:
         """Return active losses in branches and shunts [MW] by feeder, from the flows alone."""

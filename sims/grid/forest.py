@@ -75,12 +75,14 @@ class Forest:
         self.meshed: BoolArray = np.zeros(w, bool)
         self.slots = [np.array([t.initial - int(t.positions[0]) for t in net.taps], np.int64) for net in nets]
         self._base = np.array([net.base_mva for net in nets])
+        self._inv_base = 1.0 / self._base
         self._count = np.zeros(w, np.int64)
         self._started: BoolArray = np.zeros(w, bool)
         self._place, self._up = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
         self._links, self._state, self._work = np.zeros((3, 6, n))
         self._fed = np.zeros((3, n))
         self._pa, self._qa = np.zeros((2, n, h))
+        self._bent = np.zeros((2, n), np.int64)
         self.given: tuple[FloatArray, ...] = (*np.zeros((2, n)), *np.zeros((2, n, h)), np.zeros(n))
         self._stale = True
         self._y = np.zeros((4, b), np.complex128)
@@ -174,12 +176,13 @@ class Forest:
             cold = tree.turns * slack[f]
             self._state[:2, at], self._state[2:, at] = (cold.real, cold.imag), 0.0
         if self._stale:
-            kernels.gather(self.node_start, self._place, 1.0 / self._base, *self.given, self._fed, self._pa, self._qa)
+            kernels.gather(
+                self.node_start, self._place, self._inv_base, *self.given, self._fed, self._pa, self._qa, self._bent)
             self._stale = False
         c = self._curves
         kernels.solve(
-            self.node_start[:-1], self._count, self._up, self._links, self._fed, self._pa, self._qa, c.x, c.slope,
-            c.start, slack, dhz, self._started, self._state, self._work, self.tolerance_pu, most, self._base,
+            self.node_start[:-1], self._count, self._up, self._links, self._fed, self._pa, self._qa, self._bent, c.x,
+            c.slope, c.start, slack, dhz, self._started, self._state, self._work, self.tolerance_pu, most, self._base,
             self.root_mva, self.converged, self.iterations)
 
     def adopt(self, feeder: int, v: ComplexArray) -> None:

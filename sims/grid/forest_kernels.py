@@ -13,12 +13,14 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"cont
 
 
 @njit(**_JIT)
-def gather(node_start, place, inv_base, p, q, pa, qa, pf, base_at, pa_at, qa_at):  # type: ignore[no-untyped-def]
+def gather(node_start, place, inv_base, p, q, pa, qa, pf, base_at, pa_at, qa_at, bent):  # type: ignore[no-untyped-def]
     """Bring injections [node] to the places of the solver, per unit, joined nodes summed and dark ones left out.
 
-    `base_at` takes P, Q and the slope of P over frequency as rows.
+    `base_at` takes P, Q and the slope of P over frequency as rows; `bent` the first curve that counts, and the one
+    after the last.
     """
     base_at[:], pa_at[:], qa_at[:] = 0.0, 0.0, 0.0
+    bent[0], bent[1] = pa.shape[1], 0
     p_at, q_at, pf_at = base_at[0], base_at[1], base_at[2]
     for f in range(node_start.shape[0] - 1):
         inv = inv_base[f]
@@ -30,36 +32,33 @@ def gather(node_start, place, inv_base, p, q, pa, qa, pf, base_at, pa_at, qa_at)
             q_at[k] += q[n] * inv
             pf_at[k] += pf[n] * inv
             for h in range(pa.shape[1]):
-                pa_at[k, h] += pa[n, h] * inv
-                qa_at[k, h] += qa[n, h] * inv
+                if pa[n, h] != 0.0 or qa[n, h] != 0.0:
+                    pa_at[k, h] += pa[n, h] * inv
+                    qa_at[k, h] += qa[n, h] * inv
+                    bent[0, k], bent[1, k] = min(bent[0, k], h), max(bent[1, k], h + 1)
 
 
 @njit(**_JIT)
-def injected(c, k, u, p, q, pa, qa, cx, cs, cy):  # type: ignore[no-untyped-def]
-    """Write P, Q, dP/du, dQ/du of one place at voltage magnitude `u` to `c`."""
-    c[0], c[1], c[2], c[3] = p[k], q[k], 0.0, 0.0
-    for h in range(cy.shape[0]):
+def injected(k, u, p, q, pa, qa, bent, cx, cs, cy):  # type: ignore[no-untyped-def]
+    """Return P, Q, dP/du, dQ/du of one place at voltage magnitude `u`; `bent` tells which curves count there."""
+    s, z, ds, dz = p[k], q[k], 0.0, 0.0
+    for h in range(bent[0, k], bent[1, k]):
+        y, slope = cy[h], 0.0
+        for i in range(cs.shape[1]):  # every segment, without asking which: a wrong guess costs more than the sums
+            y += cs[h, i] * max(min(u, cx[h, i + 1]) - cx[h, i], 0.0)
+            slope = cs[h, i] if u >= cx[h, i] else slope
+        slope = slope if u < cx[h, cs.shape[1]] else 0.0
         a, b = pa[k, h], qa[k, h]
-        if a == 0.0 and b == 0.0:
-            continue
-        y, s = cy[h], 0.0
-        for i in range(cs.shape[1]):
-            if u < cx[h, i]:
-                break
-            if u < cx[h, i + 1]:
-                s = cs[h, i]
-                y += s * (u - cx[h, i])
-                break
-            y += cs[h, i] * (cx[h, i + 1] - cx[h, i])
-        c[0] += a * y
-        c[1] += b * y
-        c[2] += a * s
-        c[3] += b * s
+        s += a * y
+        z += b * y
+        ds += a * slope
+        dz += b * slope
+    return s, z, ds, dz
 
 
 @njit(**_JIT)
-def solve(first, count, up, links, fed, pa, qa, cx, cs, cy, slack, dhz, started, state, work, tol, most, base, root, ok,  # type: ignore[no-untyped-def]
-          steps):
+def solve(first, count, up, links, fed, pa, qa, bent, cx, cs, cy, slack, dhz, started, state, work, tol, most, base,  # type: ignore[no-untyped-def]
+          root, ok, steps):
     """Solve every tree from where it stood; write power at its root and how that follows |V| and frequency.
 
     Rows of `links` are real and imaginary parts of the diagonal admittances, of those that carry a place's voltage
@@ -71,7 +70,6 @@ def solve(first, count, up, links, fed, pa, qa, cx, cs, cy, slack, dhz, started,
     p, q, pf = fed[0], fed[1], fed[2]
     xr, xi, tr, ti, hr, hi = state[0], state[1], state[2], state[3], state[4], state[5]
     i11, i12, i21, i22, cr, ci = work[0], work[1], work[2], work[3], work[4], work[5]
-    c = np.empty(4)
     for f in range(first.shape[0]):
         k0, k1 = first[f], first[f] + count[f]
         if k1 == k0:
@@ -98,10 +96,10 @@ def solve(first, count, up, links, fed, pa, qa, cx, cs, cy, slack, dhz, started,
                 a, b = xr[k], xi[k]
                 w = a * a + b * b
                 u = np.sqrt(w)
-                injected(c, k, u, p, q, pa, qa, cx, cs, cy)
+                s, z, ds, dz = injected(k, u, p, q, pa, qa, bent, cx, cs, cy)
                 inv = 1.0 / w
-                g, h = c[0] * inv, c[1] * inv
-                gd, hd = (c[2] / u - 2.0 * g) * inv, (c[3] / u - 2.0 * h) * inv
+                g, h = s * inv, z * inv
+                gd, hd = (ds / u - 2.0 * g) * inv, (dz / u - 2.0 * h) * inv
                 e, n = gd * a + hd * b, gd * b - hd * a
                 j11, j12, j21, j22 = g + a * e, h + b * e, a * n - h, g + b * n
                 i11[k], i12[k], i21[k], i22[k] = dr[k] - j11, -di[k] - j12, di[k] - j21, dr[k] - j22
@@ -142,9 +140,9 @@ def solve(first, count, up, links, fed, pa, qa, cx, cs, cy, slack, dhz, started,
         s0, s1, s2 = 0j, 0j, 0j
         for k in range(k0, n0):
             v, y = complex(xr[k], xi[k]), complex(dr[k], di[k])
-            injected(c, k, new, p, q, pa, qa, cx, cs, cy)
-            s0 += v * (y * v).conjugate() - complex(c[0], c[1])
-            s1 += 2.0 * new * y.conjugate() - complex(c[2], c[3])
+            s, z, ds, dz = injected(k, new, p, q, pa, qa, bent, cx, cs, cy)
+            s0 += v * (y * v).conjugate() - complex(s, z)
+            s1 += 2.0 * new * y.conjugate() - complex(ds, dz)
             s2 -= pf[k]
         for k in range(n0, k1):
             t = up[k]

@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-BLOCK = 32
+WORKSPACE = 49152
+"""Numbers that the six arrays over one block of feeders may hold together: they stay in the second-level cache."""
 _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
 
@@ -19,50 +20,43 @@ def sweep(order, up, vary, ar, ai, br, bi, gr, gi, far, fai, fbr, fbi, fgr, fgi,
 
     Positions run over `order` (roots first); `up` is the parent's position. a = y_pk / d_k carries currents
     up, b = y_kp / d_k voltages down, g = 1 / d_k; where `vary` >= 0 they stand per feeder in f*.
-    p, q are per unit, [node, feeder]; vr, vi hold the start and take the solution.
+    p, q are per unit, [node, feeder]; vr, vi hold the start, which is turned and scaled with the first root's voltage,
+    and take the solution.
     """
     m = order.shape[0]
     width = p.shape[1]
-    w_vr, w_vi = np.empty((m, BLOCK)), np.empty((m, BLOCK))
-    w_ir, w_ii = np.empty((m, BLOCK)), np.empty((m, BLOCK))
-    err, last = np.empty(BLOCK), np.empty(BLOCK)
-    for j0 in range(0, width, BLOCK):
-        w = min(BLOCK, width - j0)
+    block = min(width, max(32, min(128, WORKSPACE // (6 * m) // 8 * 8)))
+    w_vr, w_vi = np.empty((m, block)), np.empty((m, block))
+    w_ir, w_ii = np.empty((m, block)), np.empty((m, block))
+    w_p, w_q = np.empty((m, block)), np.empty((m, block))
+    err, last = np.empty(block), np.empty(block)
+    turn_r, turn_i = np.empty(block), np.empty(block)
+    for j0 in range(0, width, block):
+        w = min(block, width - j0)
+        for j in range(w):
+            a, b, c, d = root_r[0, j0 + j], root_i[0, j0 + j], vr[order[0], j0 + j], vi[order[0], j0 + j]
+            inv = 1.0 / (c * c + d * d)
+            turn_r[j], turn_i[j] = (a * c + b * d) * inv, (b * c - a * d) * inv
         for k in range(m):
             row = order[k]
             for j in range(w):
-                w_vr[k, j] = vr[row, j0 + j]
-                w_vi[k, j] = vi[row, j0 + j]
+                a, b = vr[row, j0 + j], vi[row, j0 + j]
+                w_vr[k, j], w_vi[k, j] = a * turn_r[j] - b * turn_i[j], a * turn_i[j] + b * turn_r[j]
+                w_p[k, j], w_q[k, j] = p[row, j0 + j], q[row, j0 + j]
         for k in range(n_roots):
             for j in range(w):
                 w_vr[k, j] = root_r[k, j0 + j]
                 w_vi[k, j] = root_i[k, j0 + j]
+        for k in range(n_roots, m):
+            current(k, w, w_vr, w_vi, w_p, w_q, has_zip, order[k], j0, pi, pz, qi, qz, w_ir, w_ii)
         last[:] = 0.0
-        w_ir[:] = 0.0
-        w_ii[:] = 0.0
         done = False
         it = 0
         while it < max_iter and not done:
             it += 1
             err[:] = 0.0
             for k in range(m - 1, n_roots - 1, -1):
-                row, u, f = order[k], up[k], vary[k]
-                if has_zip:
-                    for j in range(w):
-                        a, b = w_vr[k, j], w_vi[k, j]
-                        u2 = a * a + b * b
-                        um = np.sqrt(u2)
-                        s = (p[row, j0 + j] + pi[row, j0 + j] * um + pz[row, j0 + j] * u2) / u2
-                        t = (q[row, j0 + j] + qi[row, j0 + j] * um + qz[row, j0 + j] * u2) / u2
-                        w_ir[k, j] += s * a + t * b
-                        w_ii[k, j] += s * b - t * a
-                else:
-                    for j in range(w):
-                        a, b = w_vr[k, j], w_vi[k, j]
-                        inv = 1.0 / (a * a + b * b)
-                        s, t = p[row, j0 + j] * inv, q[row, j0 + j] * inv
-                        w_ir[k, j] += s * a + t * b
-                        w_ii[k, j] += s * b - t * a
+                u, f = up[k], vary[k]
                 if u < n_roots:
                     continue
                 if f < 0:
@@ -76,31 +70,23 @@ def sweep(order, up, vary, ar, ai, br, bi, gr, gi, far, fai, fbr, fbi, fgr, fgi,
                         w_ir[u, j] -= cr * w_ir[k, j] - ci * w_ii[k, j]
                         w_ii[u, j] -= cr * w_ii[k, j] + ci * w_ir[k, j]
             for k in range(n_roots, m):
-                u = up[k]
-                f = vary[k]
+                u, f = up[k], vary[k]
                 if f < 0:
                     cr, ci, hr, hi = br[k], bi[k], gr[k], gi[k]
                     for j in range(w):
                         nr = hr * w_ir[k, j] - hi * w_ii[k, j] - cr * w_vr[u, j] + ci * w_vi[u, j]
                         ni = hr * w_ii[k, j] + hi * w_ir[k, j] - cr * w_vi[u, j] - ci * w_vr[u, j]
-                        d = (nr - w_vr[k, j]) ** 2 + (ni - w_vi[k, j]) ** 2
-                        err[j] = max(err[j], d)
-                        w_vr[k, j] = nr
-                        w_vi[k, j] = ni
-                        w_ir[k, j] = 0.0
-                        w_ii[k, j] = 0.0
+                        err[j] = max(err[j], (nr - w_vr[k, j]) ** 2 + (ni - w_vi[k, j]) ** 2)
+                        w_vr[k, j], w_vi[k, j] = nr, ni
                 else:
                     for j in range(w):
                         jj = j0 + j
                         cr, ci, hr, hi = fbr[f, jj], fbi[f, jj], fgr[f, jj], fgi[f, jj]
                         nr = hr * w_ir[k, j] - hi * w_ii[k, j] - cr * w_vr[u, j] + ci * w_vi[u, j]
                         ni = hr * w_ii[k, j] + hi * w_ir[k, j] - cr * w_vi[u, j] - ci * w_vr[u, j]
-                        d = (nr - w_vr[k, j]) ** 2 + (ni - w_vi[k, j]) ** 2
-                        err[j] = max(err[j], d)
-                        w_vr[k, j] = nr
-                        w_vi[k, j] = ni
-                        w_ir[k, j] = 0.0
-                        w_ii[k, j] = 0.0
+                        err[j] = max(err[j], (nr - w_vr[k, j]) ** 2 + (ni - w_vi[k, j]) ** 2)
+                        w_vr[k, j], w_vi[k, j] = nr, ni
+                current(k, w, w_vr, w_vi, w_p, w_q, has_zip, order[k], j0, pi, pz, qi, qz, w_ir, w_ii)
             done = True
             for j in range(w):
                 now = np.sqrt(err[j])
@@ -124,6 +110,25 @@ def sweep(order, up, vary, ar, ai, br, bi, gr, gi, far, fai, fbr, fbi, fgr, fgi,
                 total += w_vr[k, j] + w_vi[k, j]
             if not np.isfinite(total):
                 ok[j0 + j] = False
+
+
+@njit(inline="always", **_JIT)
+def current(k, w, vr, vi, p, q, has_zip, row, j0, pi, pz, qi, qz, ir, ii):  # type: ignore[no-untyped-def]
+    """Write the current that position `k` injects in the first `w` feeders of a block which begins at `j0`."""
+    if has_zip:
+        for j in range(w):
+            a, b = vr[k, j], vi[k, j]
+            u2 = a * a + b * b
+            um = np.sqrt(u2)
+            s = (p[k, j] + pi[row, j0 + j] * um + pz[row, j0 + j] * u2) / u2
+            t = (q[k, j] + qi[row, j0 + j] * um + qz[row, j0 + j] * u2) / u2
+            ir[k, j], ii[k, j] = s * a + t * b, s * b - t * a
+    else:
+        for j in range(w):
+            a, b = vr[k, j], vi[k, j]
+            inv = 1.0 / (a * a + b * b)
+            s, t = p[k, j] * inv, q[k, j] * inv
+            ir[k, j], ii[k, j] = s * a + t * b, s * b - t * a
 
 
 @njit(**_JIT)
@@ -158,3 +163,18 @@ def branch_readings(f, t, yr, yi, rate_f, rate_t, vr, vi, base, p_f, q_f, loadin
             loss[j] += p + (d * tr + e * ti) * base
             u, w = (fr * fr + fi * fi) * m, (tr * tr + ti * ti) * n
             loading[b, j] = np.sqrt(u if u > w else w)
+
+
+@njit(**_JIT)
+def root_power(node, far, far_y, own_y, vr, vi, base, p, q):  # type: ignore[no-untyped-def]
+    """Write the power that flows from a root into its branches and shunts [MW, Mvar] by feeder.
+
+    `own_y` [feeder] and `far_y` [far node, feeder] carry its voltage and those of the `far` nodes to its current.
+    """
+    for j in range(vr.shape[1]):
+        v = complex(vr[node, j], vi[node, j])
+        i = own_y[j] * v
+        for k in range(far.shape[0]):
+            i += far_y[k, j] * complex(vr[far[k], j], vi[far[k], j])
+        s = v * i.conjugate() * base
+        p[j], q[j] = s.real, s.imag

@@ -9,6 +9,7 @@ from lightsim2grid.algorithm import NRSing_KLU
 from numpy.typing import ArrayLike
 
 from sims.core.errors import GridError
+from sims.grid import meshed_kernels as kernels
 from sims.grid.compiled import CompiledNet
 from sims.grid.element_inputs import ElementInputs
 from sims.grid.flows import FlowReader, Flows
@@ -43,7 +44,8 @@ class MeshedPowerFlow:
         self.tolerance_mva = tolerance_mva
         self._elements = ElementInputs(net, 1)
         self._sums: list[FloatArray] | None = None
-        self._injection: tuple[FloatArray, FloatArray] | None = None
+        self._injection: ComplexArray | None = None
+        self._made: ComplexArray | None = None
         self._gens = Generators(net)
         self._roots = Roots(net)
         self._slots: IntArray = np.array([t.initial - int(t.positions[0]) for t in net.taps], dtype=np.int64)
@@ -54,6 +56,7 @@ class MeshedPowerFlow:
         self._flows: Flows | None = None
         self._readings: FloatArray | None = None
         self._fixed: ComplexArray | None = None
+        self._no_vm = np.ones(net.n_nodes)
         self._sorted: Any = None
         self._rebuild()
 
@@ -64,6 +67,9 @@ class MeshedPowerFlow:
         self._solver.reset()
         self._started, self._stale, self._sorted, self._fixed = False, True, None, None
         self._joined = not np.array_equal(self._net.rep, np.arange(self.n_nodes))
+        root_of = np.full(self.n_nodes, -1, np.int64)
+        root_of[self._net.rep[self._net.roots]] = np.arange(self._net.roots.size)
+        self._root_of = np.where(self._net.live, root_of[self._net.rep], -1)
         self._heads = np.unique(self._net.rep[self._net.roots])
 
     def set_injection(self, p_mw: ArrayLike, q_mvar: ArrayLike) -> None:
@@ -72,7 +78,7 @@ class MeshedPowerFlow:
         if len(p) != self.n_nodes or len(q) != self.n_nodes:
             raise GridError(f"net {self.compiled.name}: injection has {len(p)} and {len(q)} values, needs [node] = "
                             f"{self.n_nodes}")
-        self._injection = (p.copy(), q.copy())
+        self._injection = p + 1j * q
         self._fixed = None
 
     def set(self, kind: str, field: str, values: ArrayLike) -> None:
@@ -87,6 +93,7 @@ class MeshedPowerFlow:
         self._fixed = None
         if kind == "gen":
             self._gens.set(field, values)
+            self._made = None
         elif kind == "ext_grid":
             self._roots.set(field, values)
             self._stale = True
@@ -97,12 +104,12 @@ class MeshedPowerFlow:
     def set_generator(self, row: int, *, in_service: bool) -> None:
         """Take generator number `row` (of ``elements['gen']``) out of service or back: P and voltage support."""
         self._gens.on[row] = in_service
-        self._sorted = self._fixed = None
+        self._sorted = self._fixed = self._made = None
 
     def set_slack(self, v: ArrayLike) -> None:
         """Hold the roots at `v`, complex [pu], one for all or [root]."""
         self._roots.hold(v)
-        self._stale = True
+        self._stale |= self._roots.v.size > 1  # how the others stand to the first is part of the matrix
 
     def set_tap(self, trafo: int, position: ArrayLike) -> None:
         """Put transformer number `trafo` (a row of `compiled.taps`) on `position`."""
@@ -132,7 +139,7 @@ class MeshedPowerFlow:
         self._flows = self._readings = None
         if self._gens.held_mvar:
             self._gens.held_mvar = {}
-            self._sorted = self._fixed = None
+            self._sorted = self._fixed = self._made = None
         self.converged = self._newton()
         for _ in range(10):
             if not (self.converged and self.enforce_q_limits and self._hold_limits()):
@@ -148,15 +155,17 @@ class MeshedPowerFlow:
     def _power(self, vm: FloatArray) -> ComplexArray:
         """Injection of every node at the voltage magnitudes `vm` [MVA], generators' P included."""
         if self._fixed is None or self._depends:
+            if self._made is None:
+                self._gens.add_to(made := np.zeros(self.n_nodes, np.complex128))
+                self._made = made
             if self._injection is not None:
-                s = self._injection[0] + 1j * self._injection[1]
+                s = self._injection
             else:
                 if self._sums is None:
                     self._sums = [k[:, 0] for k in self._elements.nodal()]
                 p, p_i, p_z, q, q_i, q_z = self._sums
                 s = p + (p_i + p_z * vm) * vm + 1j * (q + (q_i + q_z * vm) * vm)
-            self._gens.add_to(s)
-            self._fixed = s
+            self._fixed = s + self._made
         return self._fixed
 
     def _plan(self) -> Any:
@@ -173,55 +182,43 @@ class MeshedPowerFlow:
             weights = np.zeros(n)
             weights[ref] = 1.0
             self._solver.reset()
-            self._sorted = (np.nonzero(holds)[0][first], pv, np.nonzero(is_pq)[0].astype(np.int32), weights, ref,
-                            net.rep[net.roots])
+            self._sorted = np.nonzero(holds)[0][first], pv, np.nonzero(is_pq)[0].astype(np.int32), weights, ref
         return self._sorted
 
     def _newton(self) -> bool:
         net, nodal = self._net, self._nodal
-        holder, pv, pq, weights, ref, root_nodes = self._plan()
+        holder, pv, pq, weights, ref = self._plan()
         if self._stale:
             ratio = np.ones(net.n_nodes, dtype=np.complex128)
-            ratio[root_nodes] = self._roots.v / self._roots.v[0]
+            ratio[net.rep[net.roots]] = self._roots.v / self._roots.v[0]
             nodal.fill(self._slots, ratio)
             self._stale = False
         if not self._started:
-            self._v[nodal.nodes] = self._turns[nodal.nodes] * self._roots.v[0]
-        v = self._v[nodal.nodes]
-        v[ref] = self._roots.v[0]
-        v[pv] *= self._gens.vm_pu[holder] / np.abs(v[pv])
-        self.iterations = 0
+            self._v = self._turns[net.rep] * self._roots.v[0]
+        v, s = np.empty((2, len(nodal.nodes)), np.complex128)
+        held, vm, self.iterations = self._v, self._gens.vm_pu[holder], 0
         for _ in range(30):
-            s = self._nodal_power(v) / net.base_mva
+            power = self._power(np.abs(held) if self._depends else self._no_vm)
+            kernels.begin(held, nodal.nodes, ref, self._roots.v[0], pv, vm, power, nodal.place, 1.0 / net.base_mva, v,
+                          s)
             try:
-                ok = self._solver.solve(nodal.matrix, v.copy(), s, ref, weights, pv, pq, MAX_ITERATIONS,
+                ok = self._solver.solve(nodal.matrix, v, s, ref, weights, pv, pq, MAX_ITERATIONS,
                                         self.tolerance_mva / net.base_mva)
             except RuntimeError:
                 ok = False
             if not ok:
                 self._solver.reset()
                 return False
-            new = np.array(self._solver.get_V(), copy=True)
             self.iterations += int(self._solver.get_nb_iter())
-            settled = not self._depends or float(np.abs(np.abs(new) - np.abs(v)).max()) < 1e-10
-            v = new
+            new = np.empty_like(held)
+            if not kernels.finish(np.array(self._solver.get_V()), nodal.place, self._root_of, self._roots.v, new):
+                return False
+            settled = not self._depends or float(np.abs(np.abs(new) - np.abs(held)).max()) < 1e-10
+            held = new
             if settled:
                 break
-        if not np.isfinite(v).all():
-            return False
-        full = np.zeros(net.n_nodes, dtype=np.complex128)
-        full[nodal.nodes] = v
-        full[root_nodes] = self._roots.v
-        self._v = full[net.rep] if self._joined else full
-        self._v[~net.live] = 0.0
+        self._v = held
         return True
-
-    def _nodal_power(self, v: ComplexArray) -> ComplexArray:
-        """Injection of the solver's nodes [MVA], those of joined nodes summed."""
-        nodes, full = self._nodal.nodes, np.ones(self.n_nodes)
-        if self._depends:
-            full[nodes] = np.abs(v)
-        return np.asarray(self._summed(self._power(full[self._net.rep]))[nodes])
 
     def _summed(self, s: ComplexArray) -> ComplexArray:
         """Return `s` [node] with live joined nodes summed onto the one that stands for them."""
@@ -240,7 +237,7 @@ class MeshedPowerFlow:
         more = self._gens.hold_limits(self._net, self.gen_q_mvar)
         self._flows = None
         if more:
-            self._sorted = self._fixed = None
+            self._sorted = self._fixed = self._made = None
         return more
 
     def _fall_back(self) -> bool:

@@ -41,6 +41,8 @@ class NodalMatrix:
         diagonal = rows == self._cols
         alive = np.concatenate((np.tile(net.joined, 4), np.ones(net.n_nodes, dtype=bool)))
         self._use = own_row[rows] & (self.place[self._cols] >= 0) & (alive | diagonal) & (self.place[rows] >= 0)
+        self._folded_at = np.flatnonzero(np.isin(self._cols[self._use], self.folded))
+        self._slots: IntArray | None = None
         n = len(self.nodes)
         key = self.place[self._cols[self._use]] * n + self.place[rows[self._use]]
         unique, self._slot = np.unique(key, return_inverse=True)
@@ -54,6 +56,16 @@ class NodalMatrix:
 
         `ratio` is read at folded roots only. The matrix is one and the same object at every call.
         """
+        if self._slots is None or not np.array_equal(slots, self._slots):
+            self._slots = slots.copy()
+            self._tabled(slots)
+        self.matrix.data[:] = self._apart
+        at = self._folded_at
+        np.add.at(self.matrix.data, self._slot[at], self._of_folded * ratio[self._cols[self._use][at]])
+        return self.matrix
+
+    def _tabled(self, slots: IntArray) -> None:
+        """Work out the entries on these `slots`; those in the columns of folded roots apart."""
         net = self._net
         y = np.array([net.y_ff, net.y_ft, net.y_tf, net.y_tt])
         for tap, slot in zip(net.taps, slots, strict=True):
@@ -61,11 +73,8 @@ class NodalMatrix:
                 for r, branch in enumerate(tap.branches):
                     y[:, branch] = effective(net, int(branch), tap.y[r][:, slot])
         data = np.concatenate((y[0], y[1], y[2], y[3], np.where(net.live, net.shunt_y, 0.0)))
-        if len(self.folded):
-            factor = np.ones(net.n_nodes, dtype=np.complex128)
-            factor[self.folded] = ratio[self.folded]
-            data = data * factor[self._cols]
         data = data[self._use]
+        self._of_folded = data[self._folded_at]
+        data[self._folded_at] = 0.0
         size = len(self.matrix.data)
-        self.matrix.data[:] = np.bincount(self._slot, data.real, size) + 1j * np.bincount(self._slot, data.imag, size)
-        return self.matrix
+        self._apart = np.bincount(self._slot, data.real, size) + 1j * np.bincount(self._slot, data.imag, size)

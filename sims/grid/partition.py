@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -15,17 +15,12 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from sims.core.errors import GridError, nearest
+from sims.grid.fitting import AT_BUS, ENDS, SWITCHED, rebase, renumber
 from sims.grid.parts import IntArray
-from sims.grid.sanitise import INJECTING, check, sanitised
+from sims.grid.sanitise import check, sanitised
 
 SAME_LEVEL = 1e-3
 """How far nominal voltages of one level may differ."""
-_ENDS = {
-    "line": ("from_bus", "to_bus"), "impedance": ("from_bus", "to_bus"), "trafo": ("hv_bus", "lv_bus"),
-    "trafo3w": ("hv_bus", "mv_bus", "lv_bus"), "switch": ("bus", "element"),
-}
-_SWITCHED = {"l": "line", "t": "trafo", "t3": "trafo3w"}
-_AT_BUS = (*INJECTING, "shunt")
 _ABOUT = {"measurement": ("element_type", "element"), "poly_cost": ("et", "element"), "pwl_cost": ("et", "element")}
 MARK = "boundary"
 """Type of the ext_grids and loads that stand for the other side of the cut."""
@@ -58,8 +53,9 @@ class Cut:
 
     Parameters
     ----------
-    upper : pandapowerNet
-        With a load of type ``boundary`` for each boundary of each grid, in the order of `boundaries`.
+    upper : pandapowerNet or Cut
+        With a load of type ``boundary`` for each boundary of each grid. What was cut at several levels has an upper
+        grid that is cut itself.
     lower : tuple of Lower
     """
 
@@ -73,17 +69,17 @@ class Cut:
         return tuple((k, above, below) for k, part in enumerate(self.lower) for above, below in part.boundary)
 
 
-def split(net: Any, at: float | Iterable[int | str], name: str | None = None) -> Cut:
-    """Cut a net at a voltage level or at named transformers; bus and element numbers stay.
+def split(net: Any, at: float | Iterable[float | int | str], name: str | None = None) -> Cut:
+    """Cut a net at voltage levels or at named transformers; bus and element numbers stay.
 
     The transformers at the cut belong to the distribution grids, their high-voltage buses are the boundary.
     What an open switch separates and a closed one would join is one grid.
 
     Parameters
     ----------
-    at : float, or list of int and str
-        A voltage [kV]: everything at or below it is distribution. Or transformers, by index, by name, or as
-        ``trafo:3`` and ``trafo3w:0``.
+    at : float, list of float, or list of int and str
+        A voltage [kV]: everything at or below it is distribution; several ones, for a cut at each. Or transformers, by
+        index, by name, or as ``trafo:3`` and ``trafo3w:0``.
 
     Raises
     ------
@@ -91,9 +87,14 @@ def split(net: Any, at: float | Iterable[int | str], name: str | None = None) ->
         There is no such transformer, both sides still hang together, or something stands on two sides.
     """
     name = str(name or net.get("name") or "net")
+    wishes = [float(at)] if isinstance(at, int | float) else list(at)
+    levels = sorted((wish for wish in wishes if isinstance(wish, float)), reverse=True)
+    if len(levels) == len(wishes) > 1:
+        lowest = split(net, levels[-1], name)
+        return replace(lowest, upper=split(lowest.upper, levels[:-1], name))
     check(net, name)
     lean = sanitised(net)
-    cut = _level(lean, float(at)) if isinstance(at, int | float) else _named(lean, at, name)
+    cut = _level(lean, levels[0]) if levels else _named(lean, [w for w in wishes if not isinstance(w, float)], name)
     if not cut:
         raise GridError(f"net {name}: no transformer leads from above {at} kV to below it")
     part = _sides(lean, cut, name)
@@ -103,16 +104,17 @@ def split(net: Any, at: float | Iterable[int | str], name: str | None = None) ->
         found = boundary.setdefault(number[below[0]], [])
         found += [bus for bus in above if bus not in found]
     homes = _homes(lean, number)
+    rows = {table: home.groupby(home.to_numpy()).indices for table, home in homes.items()}
     for index in homes["ext_grid"].index[homes["ext_grid"] > 0]:
         raise GridError(f"net {name}: ext_grid {index} at bus {lean.ext_grid.bus.at[index]} lies below the cut; a "
                         "distribution grid is held by its boundary alone")
     blank = pp.create_empty_network(name=name, f_hz=lean.f_hz, sn_mva=lean.sn_mva, add_stdtypes=False)
-    upper = _selected(lean, homes, 0, (), blank)
+    upper = _selected(lean, rows, 0, (), blank)
     lower = []
     for k, buses in sorted(boundary.items()):
-        own = _selected(lean, homes, k, buses, blank)
+        own = _selected(lean, rows, k, buses, blank)
         own.name = f"dso_{k}"
-        draws = _consumption(own) / len(buses)
+        draws = consumption(own) / len(buses)
         for bus in buses:
             pp.create_ext_grid(own, bus, type=MARK, name=f"{own.name} at bus {bus}")
             _stand_in(upper, bus, draws, own.name)
@@ -158,13 +160,13 @@ def attach(upper: Any, grids: Sequence[tuple[int, Any]], *, per_unit: bool = Fal
         if not per_unit and found.f_hz != above.f_hz:
             raise GridError(f"net {own}: is a grid of {found.f_hz:g} Hz, {name} has {above.f_hz:g} Hz")
         lower.append(Lower(f"dso_{k + 1}", found, ((int(bus), root),), per_unit))
-        _stand_in(above, bus, _consumption(found), lower[-1].name)
+        _stand_in(above, bus, consumption(found), lower[-1].name)
     return Cut(name, above, tuple(lower))
 
 
 def join(cut: Cut) -> Any:
     """Return one net of all parts; numbers stay where they are free, else those of a part move up together."""
-    joined = sanitised(cut.upper)
+    joined = sanitised(join(cut.upper) if isinstance(cut.upper, Cut) else cut.upper)
     joined.load.drop(joined.load.index[joined.load.type == MARK], inplace=True)
     for part in cut.lower:
         own = copy.deepcopy(part.net)
@@ -172,10 +174,10 @@ def join(cut: Cut) -> Any:
         own.ext_grid.drop(own.ext_grid.index[own.ext_grid.bus.isin(roots)], inplace=True)
         if part.per_unit:
             above, below = part.boundary[0]
-            _rebase(own, float(joined.bus.vn_kv.at[above]) / float(own.bus.vn_kv.at[below]), own.f_hz / joined.f_hz)
-        _renumber(own, joined, {below: above for above, below in part.boundary})
+            rebase(own, float(joined.bus.vn_kv.at[above]) / float(own.bus.vn_kv.at[below]), own.f_hz / joined.f_hz)
+        renumber(own, joined, {below: above for above, below in part.boundary})
         for table, frame in own.items():
-            known = table in _ENDS or table in _AT_BUS or table == "bus"
+            known = table in ENDS or table in AT_BUS or table == "bus"
             if known and isinstance(frame, pd.DataFrame) and len(frame):
                 more = frame[~frame.index.isin(joined[table].index)] if table == "bus" else frame
                 kinds = joined[table].dtypes
@@ -192,7 +194,7 @@ Ends = tuple[str, int, tuple[int, ...], tuple[int, ...]]
 
 def _transformers(net: Any) -> Iterator[tuple[str, int, tuple[int, ...]]]:
     for kind in ("trafo", "trafo3w"):
-        for index, row in zip(net[kind].index, net[kind][list(_ENDS[kind])].to_numpy(np.int64), strict=True):
+        for index, row in zip(net[kind].index, net[kind][list(ENDS[kind])].to_numpy(np.int64), strict=True):
             yield kind, int(index), tuple(row.tolist())
 
 
@@ -227,7 +229,7 @@ def _sides(net: Any, cut: Sequence[Ends], name: str) -> IntArray:
              for a, b in pairwise(buses)]
     pairs += [(a, b) for _, _, _, below in cut for a, b in pairwise(below)]
     for kind in ("line", "impedance"):
-        pairs += list(map(tuple, net[kind][list(_ENDS[kind])].to_numpy(np.int64).tolist()))
+        pairs += list(map(tuple, net[kind][list(ENDS[kind])].to_numpy(np.int64).tolist()))
     pairs += list(map(tuple, net.switch.loc[net.switch.et == "b", ["bus", "element"]].to_numpy(np.int64).tolist()))
     rows = np.array([(at[a], at[b]) for a, b in pairs], np.int64).reshape(-1, 2)
     n = len(at)
@@ -254,15 +256,15 @@ def _sides(net: Any, cut: Sequence[Ends], name: str) -> IntArray:
 def _homes(net: Any, number: dict[int, int]) -> dict[str, pd.Series]:
     """Return the part that each element of each table belongs to; a branch to the lower of its ends' parts."""
     homes = {"bus": pd.Series(number, dtype=np.int64).reindex(net.bus.index)}
-    for table in (*_ENDS, *_AT_BUS):
+    for table in (*ENDS, *AT_BUS):
         frame = net.get(table)
         if table == "switch" or not isinstance(frame, pd.DataFrame):
             continue
-        ends = [frame[c].map(number) for c in (_ENDS.get(table, ("bus",)))]
+        ends = [frame[c].map(number) for c in (ENDS.get(table, ("bus",)))]
         homes[table] = pd.concat(ends, axis=1).max(axis=1).astype(np.int64) if len(frame) else frame.index.to_series()
     switch = net.switch
     places = [
-        max(number[int(bus)], number[int(element)]) if et == "b" else int(homes[_SWITCHED[et]].at[element])
+        max(number[int(bus)], number[int(element)]) if et == "b" else int(homes[SWITCHED[et]].at[element])
         for bus, element, et in zip(switch.bus, switch.element, switch.et, strict=True)
     ]
     homes["switch"] = pd.Series(places, index=switch.index, dtype=np.int64)
@@ -277,13 +279,13 @@ def _homes(net: Any, number: dict[int, int]) -> dict[str, pd.Series]:
     return homes
 
 
-def _selected(net: Any, homes: dict[str, pd.Series], part: int, boundary: Sequence[int], blank: Any) -> Any:
-    """Return the net of one part, with the boundary buses of the other side."""
+def _selected(net: Any, rows: dict[str, Any], part: int, boundary: Sequence[int], blank: Any) -> Any:
+    """Return the net of one part, `rows` [table][part] of each table, with the boundary buses of the other side."""
     own = copy.copy(blank)
     for key, value in blank.items():
         own[key] = value.copy() if isinstance(value, pd.DataFrame) else copy.deepcopy(value)
-    for key, home in homes.items():
-        own[key] = net[key][(home == part).to_numpy()].copy()
+    for key, of_part in rows.items():
+        own[key] = net[key].iloc[of_part.get(part, [])].copy()
     for key in ("trafo_tap_characteristic", "trafo_characteristic_table"):
         if isinstance(net.get(key), pd.DataFrame):
             own[key] = net[key].copy()
@@ -292,7 +294,7 @@ def _selected(net: Any, homes: dict[str, pd.Series], part: int, boundary: Sequen
     return own
 
 
-def _consumption(net: Any) -> complex:
+def consumption(net: Any) -> complex:
     """Return what loads draw less what is fed in [MVA]."""
     total = 0j
     for table, sign in (("load", 1.0), ("storage", 1.0), ("sgen", -1.0)):
@@ -303,46 +305,3 @@ def _consumption(net: Any) -> complex:
 
 def _stand_in(upper: Any, bus: int, s_mva: complex, name: str) -> None:
     pp.create_load(upper, bus, s_mva.real, s_mva.imag, type=MARK, name=name)
-
-
-# ------------------------------------------------------------------ putting together
-
-def _rebase(net: Any, k: float, per_f: float) -> None:
-    """Multiply all nominal voltages by `k`, the frequency by 1/`per_f`, and leave per-unit quantities as they are."""
-    net.line["c_nf_per_km"] *= per_f
-    for table, columns, power in (
-        ("bus", ("vn_kv",), 1), ("trafo", ("vn_hv_kv", "vn_lv_kv"), 1), ("shunt", ("vn_kv",), 1),
-        ("trafo3w", ("vn_hv_kv", "vn_mv_kv", "vn_lv_kv"), 1), ("switch", ("z_ohm",), 2),
-        ("line", ("r_ohm_per_km", "x_ohm_per_km"), 2), ("line", ("c_nf_per_km", "g_us_per_km"), -2),
-        ("line", ("max_i_ka",), -1),
-    ):
-        for column in columns:
-            if column in net[table]:
-                net[table][column] = net[table][column] * k**power
-
-
-def _renumber(own: Any, joined: Any, moved: dict[int, int]) -> None:
-    """Give `own` numbers that are free in `joined`; the buses in `moved` get the ones given."""
-    others = [int(b) for b in own.bus.index if int(b) not in moved]
-    shift = 0 if not set(others) & set(joined.bus.index) else int(joined.bus.index.max()) + 1 - min(others)
-    bus_of = moved | {b: b + shift for b in others}
-    for table in (*_ENDS, *_AT_BUS):
-        frame = own.get(table)
-        if not isinstance(frame, pd.DataFrame) or not len(frame) or table == "switch":
-            continue
-        for column in _ENDS.get(table, ("bus",)):
-            frame[column] = frame[column].map(bus_of)
-    switch, shifts = own.switch, {}
-    for table in (*_ENDS, *_AT_BUS):
-        frame = own.get(table)
-        if isinstance(frame, pd.DataFrame) and len(frame):
-            clash = len(frame.index.intersection(joined[table].index))
-            shifts[table] = int(joined[table].index.max()) + 1 - int(frame.index.min()) if clash else 0
-            frame.index = frame.index + shifts[table]
-    if len(switch):
-        switch["bus"] = switch["bus"].map(bus_of)
-        switch["element"] = [
-            bus_of[int(e)] if et == "b" else int(e) + shifts.get(_SWITCHED[et], 0)
-            for e, et in zip(switch.element, switch.et, strict=True)
-        ]
-    own.bus.index = own.bus.index.map(bus_of)

@@ -21,7 +21,9 @@ class Roots:
 
     def hold(self, v: ArrayLike) -> None:
         """Hold the roots at `v`, one for all or [root]."""
-        self.v = np.array(np.broadcast_to(np.asarray(v, dtype=np.complex128), self.v.shape))
+        held = np.empty_like(self.v)
+        held[...] = v
+        self.v = held
 
     def set(self, field: str, values: ArrayLike) -> None:
         """Write `vm_pu` or `va_degree` of the ext_grids in service."""

@@ -77,6 +77,11 @@ class Motion:
                 self._impose(condition)
             self._drawn_ms = now_ms
 
+    @property
+    def under_way(self) -> bool:
+        """Whether machines or frequency are followed between two grid steps."""
+        return self.zoom is not None or self.restoring is not None
+
     def due_ms(self, now_ms: int) -> int:
         """Return when the next disturbance is due after `now_ms`, a time far off where none is."""
         return next((e.t_ms for e in self.events if e.t_ms > now_ms), FOREVER_MS)
@@ -110,15 +115,22 @@ class Motion:
         self.machinery.impose(self._system, self.condition, condition)
         self.condition = condition
 
-    def restore(self, now_ms: int, answer: Floats | None, p_set_mw: Floats, static_mva: Complexes) -> None:
-        """Find the frequency on its way back between two grid steps, with what the devices answered to the last one."""
-        if self.restoring is not None and now_ms % STEP_MS == 0:
+    def call(self, now_ms: int, answer: Floats | None, p_set_mw: Floats, static_mva: Complexes) -> Rows:
+        """Take new set-points between two grid steps; return the signals of this instant.
+
+        The machines follow them; on the way back the frequency is found that goes with them, with what the devices
+        answered to the last one.
+        """
+        if self.zoom is not None:
+            self.zoom.plan(p_set_mw, static_mva)
+        elif self.restoring is not None:
             if answer is not None:
                 self.restoring.answer(answer)
             self.drift(now_ms)
             self.restoring.solve(now_ms, p_set_mw, static_mva)
             if not self.rows or self.rows[-1][0] < now_ms:  # the instant at which the machines hand over is theirs
                 self.rows.append((now_ms, self.restoring.signals()))
+        return self.rows[-1][1]
 
     def solve(self, now_ms: int, p_set_mw: Floats, static_mva: Complexes) -> tuple[Complexes, Complexes]:
         """Take the feeders as they were solved for a grid step; return voltages and what is drawn [interface]."""
@@ -155,8 +167,9 @@ class Motion:
         stage = self.zoom or self.restoring
         if stage is None:
             return Step(after, outputs)
+        after = min(after, next_tick(now_ms, STEP_MS))
         if self.zoom is not None and self.zoom.whole and not self.zoom.moving:
-            return Step(min(after, next_tick(now_ms, STEP_MS)), outputs)
+            return Step(after, outputs)
         self._told_ms = now_ms
         after, f_hz = min(after, next_tick(now_ms, stage.step_ms)), stage.f_cell_hz
         told = {"f_hz": f_hz, "fast": [(f_hz, self._fed_hz, (after - now_ms) / MS_PER_S)]}

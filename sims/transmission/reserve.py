@@ -45,7 +45,9 @@ class CalledReserve:
         self._until_ms[machine] = sent_ms + ttl_ms if ttl_ms > 0 else FOREVER_MS
 
     def advance(self, now_ms: int) -> None:
-        """Let the machines move to `now_ms` towards what is in force."""
+        """Let the machines move to `now_ms` towards what is in force; a time gone by moves nothing."""
+        if now_ms <= self._at_ms:
+            return
         self._ordered_mw[self._until_ms <= now_ms] = 0.0
         reach = self._mw_per_s * ((now_ms - self._at_ms) / MS_PER_S)
         self.p_mw = self.p_mw + np.clip(self._ordered_mw - self.p_mw, -reach, reach)

@@ -43,7 +43,9 @@ class TransmissionSimulator:
     have settled it tells `fast` every 20 ms, one tick later — frequency by cell, the one the feeders were last
     solved for [Hz], and for how long it holds [s] — and takes from `fast_mw` what the devices answer at each
     interface. At a grid step within that time the feeders are solved again; at the first one after it the
-    quasi-steady system goes on from there. Otherwise a disturbance takes effect at the next grid step.
+    quasi-steady system goes on from there. While any of this lasts, every 4 s it tells on `ties` what stands in
+    `cell` at the grid step, and power stations follow what has been ordered since. Otherwise a disturbance takes
+    effect at the next grid step.
 
     Parameters
     ----------
@@ -61,7 +63,7 @@ class TransmissionSimulator:
         reads=("commands", "fast_mw"),
         hears=("exchange",),
         writes=("f_hz", "interface", "cell", "gen", "system", "acts", "fine"),
-        tells=("boundary", "fast"), finite=("f_hz",),
+        tells=("boundary", "fast", "ties"), finite=("f_hz",),
     )
     most_iterations = 50
 
@@ -86,6 +88,8 @@ class TransmissionSimulator:
         self._static = np.zeros(0, np.complex128)
         self._iterations = 0
         self._set: list[int] = []
+        self._read: tuple[Message, ...] = ()
+        self._acts: list[Action] = []
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Open the instant on the grid step, and solve on each exchange."""
@@ -95,9 +99,10 @@ class TransmissionSimulator:
             self._now_ms, self._iterations = now_ms, 0
             self.motion.catch_up(now_ms, one(inputs, "fast_mw"))
             self._hand_back()
-            actions = self._prepare(now_ms, items(inputs, "commands"))
+            self._prepare(now_ms, inputs)
             self._boundary.open()
-            return self._solve(now_ms, following, exchanges, {"acts": tuple(actions), "fine": self.motion.taken()})
+            acts, self._acts = tuple(self._acts), []
+            return self._solve(now_ms, following, exchanges, {"acts": acts, "fine": self.motion.taken()})
         if exchanges:
             return self._solve(now_ms, following, exchanges, {})
         return self._between(now_ms, following, inputs)
@@ -107,24 +112,30 @@ class TransmissionSimulator:
         motion = self.motion
         if not self._dynamic or self._solved_ms < 0 or motion.told(now_ms):
             return Step(min(following, motion.due_ms(now_ms)) if self._dynamic else following)
-        answer = one(inputs, "fast_mw")
+        answer, outputs = one(inputs, "fast_mw"), dict[str, Any]()
         motion.catch_up(now_ms, answer)
-        if is_tick(now_ms, RESTORING_MS):
+        if is_tick(now_ms, RESTORING_MS) and motion.under_way:
             self._hand_back()
-            if motion.restoring is not None:
-                self._called.advance(now_ms)
-                self._p_set = self._scheduled + self._called.p_mw
-                motion.restore(now_ms, answer, self._p_set, self._static)
-        return motion.follow(now_ms, following, self._p_set, {})
+            self._obey(now_ms, inputs, between=True)
+            self._p_set = self._scheduled + self._called.p_mw
+            outputs["ties"] = [self._ties(motion.call(now_ms, answer, self._p_set, self._static))]
+        return motion.follow(now_ms, following, self._p_set, outputs)
+
+    def _ties(self, seen: Rows) -> dict[str, Floats]:
+        """Return what is metered of each cell between two grid steps, with the exchange that was due at the last."""
+        stored_mws, largest_mw = self.plant.running(seen["gen_fine"]["p_elec_mw"])
+        return seen["cell_fine"] | {
+            "p_sched_mw": self.schedule.exports(self._planned_ms), "inertia_mws": stored_mws, "largest_mw": largest_mw,
+        }
 
     def _hand_back(self) -> None:
         v = self.motion.hand_back()
         if v is not None:
             self._v = v
 
-    def fine(self) -> tuple[tuple[int, Rows], ...]:
-        """Return time and signals of the exchanges since the last grid step."""
-        return tuple(self.motion.rows)
+    def since(self) -> tuple[tuple[tuple[int, Rows], ...], tuple[Action, ...]]:
+        """Return time and signals of the exchanges, and the acts, since the last grid step."""
+        return tuple(self.motion.rows), tuple(self._acts)
 
     def _solve(self, now_ms: int, following: int, exchanges: Sequence[Exchange], outputs: dict[str, Any]) -> Step:
         """Take what the distribution grids drew, solve with it, offer and write down what that comes to."""
@@ -150,22 +161,18 @@ class TransmissionSimulator:
         self._boundary.take(at, told)
         return float(np.abs(told.s_mva - expected).max())
 
-    def _prepare(self, now_ms: int, orders: Sequence[Message]) -> list[Action]:
+    def _prepare(self, now_ms: int, inputs: Inputs) -> None:
         """Do what happens between two power flows: trips, orders, tap changers."""
-        actions: list[Action] = []
         if not self._dynamic:
             self.motion.strike(now_ms)
         self.motion.drift(now_ms)
-        for order in orders:
-            self._obey(order, now_ms, actions)
-        self._called.advance(now_ms)
+        self._obey(now_ms, inputs)
         if self._solved_ms >= 0 and self.motion.zoom is None:
             moved = self._avr.act(np.abs(self._v), now_ms - self._solved_ms)
             for i in np.flatnonzero(moved).tolist():
                 place, pos = self.plant.interfaces[i], float(self._avr.pos[i])
-                actions.append(Action(now_ms, "device", "control_voltage", place, "tap_pos", pos))
+                self._acts.append(Action(now_ms, "device", "control_voltage", place, "tap_pos", pos))
         self._set_taps()
-        return actions
 
     def _set_taps(self) -> None:
         positions = self._avr.pos.tolist()
@@ -174,7 +181,21 @@ class TransmissionSimulator:
                 self.system.engine.set_tap(row, pos)
             self._set = positions
 
-    def _obey(self, order: Message, now_ms: int, actions: list[Action]) -> None:
+    def _obey(self, now_ms: int, inputs: Inputs, *, between: bool = False) -> None:
+        """Carry out the orders that have arrived; between two grid steps, those to power stations.
+
+        The box that they lie in is emptied after a grid step only: what has been read stays in it until then.
+        """
+        read = {id(order) for order in self._read}
+        box = [o for o in items(inputs, "commands") if not (between and o.receiver in self.plant.interfaces)]
+        for order in box:
+            if id(order) not in read:
+                self._called.advance(min(round(order.arrived_ms), now_ms))  # a station moves once the call is there
+                self._carry_out(order, now_ms)
+        self._called.advance(now_ms)
+        self._read = tuple(box)
+
+    def _carry_out(self, order: Message, now_ms: int) -> None:
         """Carry out an order to a power station or an interface transformer, if it is the sender's to give."""
         duty, values = order.topic.removeprefix("command/"), order.values
         rule = self._authorize(order.sender, duty, order.receiver, now_ms)
@@ -192,7 +213,7 @@ class TransmissionSimulator:
             self._avr.hold(self.plant.interfaces.index(place), int(value))
         elif rule is None:
             rule = f"{place} cannot move {quantity}"
-        actions.append(Action(now_ms, order.sender, duty, place, quantity, value, 1, rule or ""))
+        self._acts.append(Action(now_ms, order.sender, duty, place, quantity, value, 1, rule or ""))
 
     def _plan(self, now_ms: int) -> None:
         """Look up set-points and static loads of a new instant."""
@@ -263,7 +284,8 @@ class TransmissionSimulator:
             "system": self.system.get_state(), "avr": self._avr.get_state(), "called": self._called.get_state(),
             "boundary": self._boundary.get_state(), "motion": self.motion.get_state(), "v": self._v.copy(),
             "solved_ms": self._solved_ms, "scheduled": self._scheduled.copy(), "p_set": self._p_set.copy(),
-            "static": self._static.copy(),
+            "static": self._static.copy(), "planned_ms": self._planned_ms, "read": self._read,
+            "acts": list(self._acts),
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -276,4 +298,5 @@ class TransmissionSimulator:
         self._set_taps()
         self._v, self._solved_ms = np.array(state["v"]), state["solved_ms"]
         self._scheduled, self._p_set, self._static = (np.array(state[k]) for k in ("scheduled", "p_set", "static"))
+        self._planned_ms, self._read, self._acts = state["planned_ms"], state["read"], list(state["acts"])
         motion.set_state(state["motion"], self._solved_ms)

@@ -28,8 +28,8 @@ def link(a, b, ms):
     return LinkSpec(a, b, technology("ideal", median_ms=ms, p95_ms=ms))
 
 
-def site(name, cycle_ms, grid, **settings):
-    return Site(name, "tso", frozenset(), grid, (), cycle_ms, np.random.default_rng(0), settings)
+def site(name, period_ms, grid, **settings):
+    return Site(name, "tso", frozenset(), grid, (), period_ms, np.random.default_rng(0), settings)
 
 
 class Plant:
@@ -112,12 +112,12 @@ LFC = [
 def test_secondary_control_bears_the_delay_that_theory_allows(k_p, k_i, margin_s, share, unstable):
     per_delay, delays = 20, 40
     cycle_ms = round(share * margin_s * 1000 / per_delay)
-    one_way_ms = per_delay // 2 * cycle_ms - 1  # mail is read at the tick of a cycle, a millisecond after it came
+    one_way_ms = per_delay // 2 * cycle_ms - 1  # the plant takes an order at the tick of a cycle after it came
     belief = SimpleNamespace(
         f_nominal_hz=0.0, cells=[SimpleNamespace(cell=1, bias_mw_per_hz=21.0)],
         generators=[SimpleNamespace(cell=1, reserve_mw=1e6, address="area", full_s=1e-3)],
     )  # fmt: skip
-    seat_site = site("tso", cycle_ms, belief, k_p=k_p, t_i_s=1 / k_i, reserve_deadband_mw=0.0)
+    seat_site = site("tso", cycle_ms, belief, cycle_ms=cycle_ms, k_p=k_p, t_i_s=1 / k_i, reserve_deadband_mw=0.0)
     plant, cycles = Plant(cycle_ms, area(cycle_ms / 1000)), delays * per_delay
     network = Network(["area", "tso"], [link("area", "tso", one_way_ms)])
     counts = close(plant, Seat(seat_site, Afrr(seat_site)), network, cycles)

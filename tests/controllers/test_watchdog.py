@@ -65,6 +65,40 @@ def test_one_that_swallows_the_interrupt_is_still_over_its_budget(dog):
     assert dog.fired
 
 
+def test_each_of_several_has_a_budget_of_its_own_and_the_one_that_is_over_is_named(monkeypatch):
+    monkeypatch.setattr(watchdog, "LOOK_S", 0.01)
+    names = ["first"]
+    dog = Watchdog(lambda: (names[-1], 0.2))
+
+    def decide():
+        with dog:
+            for name, takes_s in [("second", 0.1), ("third", 0.1), ("fourth", 0.1), ("last", 30)]:
+                assert dog.over is None, "together they took longer than one may"
+                dog.next()
+                names.append(name)
+                time.sleep(takes_s)
+
+    with pytest.raises(KeyboardInterrupt):
+        decide()
+    assert dog.over == ("last", 0.2)
+
+
+def test_one_that_swallows_the_interrupt_is_met_before_the_next_decides(dog):
+    decided = []
+
+    def decide():
+        with dog:
+            for name in ["first", "second"]:
+                dog.next()
+                decided.append(name)
+                with suppress(KeyboardInterrupt):
+                    time.sleep(30)
+
+    with pytest.raises(KeyboardInterrupt):
+        decide()
+    assert (decided, dog.over) == (["first"], ("somebody", 0.1))
+
+
 def test_a_user_who_interrupts_leaves_nobody_deciding(dog):
     with pytest.raises(KeyboardInterrupt), dog:
         raise KeyboardInterrupt

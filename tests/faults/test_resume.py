@@ -54,17 +54,25 @@ def test_it_may_be_killed_again_while_it_is_taken_up(scene, child, differing, tm
 
 
 @pytest.mark.parametrize(
-    ("every_ms", "moves"), [(360_500, "zoom"), (375_000, "restoring")], ids=["machines move", "frequency moves"],
-)
-def test_what_moves_between_two_grid_steps_is_taken_up_exactly(scene, child, differing, tmp_path, every_ms, moves):
-    change = {"transmission.frequency.model": "dynamic"}
-    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), 'local', 4, Path(%r), progress=progress)"
+    ("every_ms", "moves", "pairing"),
+    [
+        (360_500, "zoom", ("local", 4)), (362_050, "zoom", ("local", 1)), (376_001, "restoring", ("local", 1)),
+        pytest.param(376_001, "restoring", ("centralized", 4), marks=pytest.mark.validate),
+        pytest.param(376_001, "restoring", ("distributed", 4), marks=pytest.mark.validate),
+    ],
+    ids=["machines move", "and are called", "frequency moves", "the DMS calls", "agents call"],
+)  # fmt: skip
+def test_what_moves_between_two_grid_steps_is_taken_up_exactly(
+    scene, child, differing, tmp_path, every_ms, moves, pairing,
+):  # fmt: skip
+    change, file = {"transmission.frequency.model": "dynamic"}, f"{pairing[0]}-{pairing[1]}.h5"
+    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), *{pairing}, Path(%r), progress=progress)"
     broken = child(body % "broken", every_ms=every_ms)
     broken.wait_for(780_000)
     broken.end()
-    path = tmp_path / "broken" / "local-4.h5"
+    path = tmp_path / "broken" / file
     kept = Checkpoint.read(place_of(path))
-    assert kept.reached_ms == 2 * every_ms  # half a second, or half a minute, after the trip at 720 s
+    assert kept.reached_ms == 2 * every_ms  # half a second, four, or half a minute, after the trip at 720 s
     assert child(f"resume('broken/{path.name}')", every_ms=every_ms).process.wait(60) == 0
     assert child(body % "whole", every_ms=every_ms).process.wait(60) == 0
     whole = tmp_path / "whole" / path.name

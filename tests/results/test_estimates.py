@@ -17,7 +17,7 @@ def errors(assessor, v_pu, now_ms=60_000):
 
 def test_error_and_age_by_feeder():
     assessor = Assessor(BELIEF)
-    assessor.hear(report("dso_1.f01", [1.00, 0.98, 1.01]), 30_000)
+    assessor.hear([report("dso_1.f01", [1.00, 0.98, 1.01])], 30_000)
     found = errors(assessor, [1.0, 1.01, 1.05, 1.0, 1.0])
     assert found["v_rmse_pu"][0] == pytest.approx(np.sqrt((0.03**2 + 0.04**2) / 3))
     assert found["v_max_err_pu"][0] == pytest.approx(0.04)
@@ -33,8 +33,8 @@ def test_error_and_age_by_feeder():
 ])
 def test_a_node_dark_in_truth_or_in_belief_does_not_count(believed, truth):
     assessor = Assessor(BELIEF)
-    assessor.hear(report("dso_1.f01", [0.9, 0.9, 0.9]), 0)
-    assessor.hear(report("dso_1.f01", believed), 30_000)
+    assessor.hear([report("dso_1.f01", [0.9, 0.9, 0.9])], 0)
+    assessor.hear([report("dso_1.f01", believed)], 30_000)
     found = errors(assessor, [*truth, 1.0, 1.0])
     assert found["v_max_err_pu"][0] == pytest.approx(0.01)
     assert found["v_rmse_pu"][0] == pytest.approx(0.01 / np.sqrt(2))
@@ -42,8 +42,8 @@ def test_a_node_dark_in_truth_or_in_belief_does_not_count(believed, truth):
 
 def test_an_agents_estimate_leaves_the_rest_of_the_feeder_as_it_was():
     assessor = Assessor(BELIEF)
-    assessor.hear(report("dso_1.f01", [1.0, np.nan, np.nan]), 0)
-    assessor.hear(report("dso_1.f01", [np.nan, 1.0, np.nan]), 0)
+    assessor.hear([report("dso_1.f01", [1.0, np.nan, np.nan])], 0)
+    assessor.hear([report("dso_1.f01", [np.nan, 1.0, np.nan])], 0)
     found = errors(assessor, [1.01, 1.03, 9.0, 1.0, 1.0])
     assert found["v_max_err_pu"][0] == pytest.approx(0.03)
 
@@ -52,7 +52,7 @@ def test_an_estimate_may_name_its_nodes():
     assessor = Assessor(BELIEF)
     for nodes, v_pu in (([0], [1.0]), ([2, 1], [1.02, 0.0])):
         values = {"feeder": "dso_1.f01", "node": np.array(nodes), "v_pu": np.array(v_pu)}
-        assessor.hear(Message("dso_1.f01.a1", "logbook", "estimate", values), 0)
+        assessor.hear([Message("dso_1.f01.a1", "logbook", "estimate", values)], 0)
     found = errors(assessor, [1.01, 1.0, 1.05, 1.0, 1.0])
     assert found["v_max_err_pu"][0] == pytest.approx(0.03)
     assert found["v_rmse_pu"][0] == pytest.approx(np.sqrt((0.01**2 + 0.03**2) / 2)), "node 1 is believed dark"
@@ -60,16 +60,16 @@ def test_an_estimate_may_name_its_nodes():
 
 def test_other_reports_and_foreign_feeders_change_nothing():
     assessor = Assessor(BELIEF)
-    assessor.hear(report("dso_9.f01", [1.0]), 0)
-    assessor.hear(report("dso_1.f01", [1.0, 1.0, 1.0], topic="goal"), 0)
+    assessor.hear([report("dso_9.f01", [1.0])], 0)
+    assessor.hear([report("dso_1.f01", [1.0, 1.0, 1.0], topic="goal")], 0)
     assert np.isnan(errors(assessor, np.ones(5))["age_s"]).all()
 
 
 def test_continues_from_a_kept_state():
     first, second = Assessor(BELIEF), Assessor(BELIEF)
-    first.hear(report("dso_1.f01", [1.0, 1.0, 1.0]), 0)
+    first.hear([report("dso_1.f01", [1.0, 1.0, 1.0])], 0)
     second.set_state(first.get_state())
-    first.hear(report("dso_1.f01", [2.0, 2.0, 2.0]), 0)
+    first.hear([report("dso_1.f01", [2.0, 2.0, 2.0])], 0)
     assert errors(second, np.ones(5))["v_max_err_pu"][0] == 0.0
 
 
@@ -82,7 +82,7 @@ def test_many_feeders_at_once_give_what_each_gives_alone():
     truth[3] = np.nan
     assessor = Assessor(places)
     for name in ("f0", "f1", "f3"):
-        assessor.hear(report(name, (np.nan_to_num(truth, nan=1.0) + noise)[places[name][1]]), 0)
+        assessor.hear([report(name, (np.nan_to_num(truth, nan=1.0) + noise)[places[name][1]])], 0)
     found = errors(assessor, truth)
     for k, name in enumerate(places):
         here = places[name][1]
@@ -93,3 +93,22 @@ def test_many_feeders_at_once_give_what_each_gives_alone():
             continue
         assert found["v_rmse_pu"][k] == np.sqrt(np.mean(error**2))
         assert found["v_max_err_pu"][k] == np.abs(error).max()
+
+
+def test_of_several_estimates_heard_at_once_the_later_counts():
+    assessor = Assessor(BELIEF)
+    assessor.hear([report("dso_1.f01", [1.1, 1.0, np.nan]), report("dso_1.f02", [0.9, 0.9]),
+                   report("dso_1.f01", [1.02, np.nan, np.nan])], 0)  # fmt: skip
+    found = errors(assessor, np.ones(5))
+    assert found["v_max_err_pu"] == pytest.approx([0.02, 0.1])
+    assert found["v_rmse_pu"] == pytest.approx([0.02 / np.sqrt(2), 0.1])
+
+
+@pytest.mark.parametrize("values", [
+    {"v_pu": np.ones(4)}, {"v_pu": np.ones(2)}, {"v_pu": np.ones(1), "node": [3]}, {"v_pu": np.ones(1), "node": [-1]},
+    {"v_pu": np.ones(2), "node": [1]},
+])  # fmt: skip
+def test_an_estimate_of_nodes_that_are_not_there_is_refused(values):
+    assessor = Assessor(BELIEF)
+    with pytest.raises(ValueError, match="an estimate has other voltages than nodes"):
+        assessor.hear([Message("dms", "logbook", "estimate", {"feeder": "dso_1.f01", **values})], 0)

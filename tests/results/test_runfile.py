@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,7 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
+from results.layout import Kind, Quantity
 from results.runfile import Run, RunError
+from results.writer import RunWriter
 from sims.core.errors import GridseamError
 from sims.core.orders import Action
 
@@ -139,3 +142,28 @@ def test_check_finds_damage_anywhere(path: Path) -> None:
     path.write_bytes(raw)
     with Run(path) as run, pytest.raises(RunError, match="feeder/ev_mw is damaged"):
         run.check()
+
+
+def test_a_chunk_that_is_just_being_written_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    kinds = [Kind("bus", ["a"], [Quantity("vm_pu", "1", "voltage")])]
+    with RunWriter(path, attrs={"title": "t"}, start_iso="2026-01-01", kinds=kinds) as w:
+        w.append("bus", 0, {"vm_pu": [1.5]})
+        w.flush()
+        with h5py.File(path, "r", swmr=True) as f:
+            at = f["bus/vm_pu"].id.get_chunk_info(0).byte_offset
+
+        def overwrite(byte: bytes) -> bytes:
+            with path.open("r+b") as raw:
+                raw.seek(at)
+                before = raw.read(1)
+                raw.seek(at)
+                raw.write(byte)
+            return before
+
+        before = overwrite(b"\xaa")
+        with Run(path) as run:
+            with pytest.raises(RunError, match="bus/vm_pu is damaged"):
+                run.values("bus", "vm_pu")
+            threading.Timer(0.02, overwrite, [before]).start()
+            assert run.values("bus", "vm_pu").tolist() == [[1.5]]

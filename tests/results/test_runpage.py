@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from results.runfile import Run
-from results.runpage import around_events, write_page
+from results.runpage import _frequency, around_events, write_page
 from sims.core.errors import GridseamError
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">&amp;"
@@ -117,3 +117,11 @@ def test_a_browser_without_a_network_draws_the_grid(day_run: Callable[..., Path]
     assert "leaflet-canvas" in done.stdout or "<canvas" in done.stdout
     console = [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
     assert console == [], console  # neither an error nor a request that the policy refused
+
+
+def test_frequency_around_an_event_shows_what_moves_between_two_rows(make_run: Callable[..., Run]) -> None:
+    kinds = {"cell": {"f_hz": [50.0, 49.9, 49.95]}, "cell_fine": {"f_hz": [49.7, 49.8]}}
+    run = make_run(kinds, every_s=0.1)
+    t_s, f_hz = _frequency(run)
+    assert t_s == pytest.approx([0.0, 0.0, 0.1, 0.1, 0.2])
+    assert f_hz[:, 0] == pytest.approx([50.0, 49.7, 49.9, 49.8, 49.95])

@@ -118,6 +118,25 @@ def test_chunks_suit_the_length_of_the_run(tmp_path: Path, until_ms: int | None,
         np.testing.assert_allclose(f["bus/vm_pu"][:, 0], 1 + np.arange(600) * 1e-3, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("days", "single", "double"),
+    [(1, (240, 500), (240, 250)), (36, (1017, 59), (1017, 30)), (365, (1023, 8), (1023, 8))],
+)
+def test_one_signal_of_a_long_run_lies_in_few_chunks(
+    tmp_path: Path, days: int, single: tuple[int, int], double: tuple[int, int]
+) -> None:
+    kinds = [Kind("bus", [f"b{k}" for k in range(1000)], [VM, Quantity("p_mw", "MW", "power", dtype="f8")])]
+    with writer(tmp_path / "r.h5", kinds=kinds, until_ms=days * 86_400_000) as w:
+        for k in range(1030):
+            w.append("bus", k * 60_000, {"vm_pu": np.arange(1000) + k, "p_mw": np.arange(1000) - k})
+    with h5py.File(tmp_path / "r.h5") as f:
+        assert (f["bus/vm_pu"].chunks, f["bus/p_mw"].chunks) == (single, double)
+        rows = -(-days * 1440 // single[0])
+        assert 4 * rows * single[0] * single[1] < 17e6, "bytes read for one signal"
+        np.testing.assert_array_equal(f["bus/vm_pu"][:, 999], 999 + np.arange(1030))
+        np.testing.assert_array_equal(f["bus/p_mw"][1029], np.arange(1000) - 1029)
+
+
 def test_a_flipped_bit_does_not_go_unseen(tmp_path: Path) -> None:
     path = finished(tmp_path / "r.h5")
     with h5py.File(path) as f:

@@ -271,3 +271,28 @@ def test_the_sampled_mode_is_a_key(small_path, shared, machines):
     for mode, kind in (("exact", Network), ("sampled", SampledNetwork)):
         scenario = load(small_path, None, {"disturbances": [], "communication.mode": mode})
         assert type(carrier(scenario, shared.places, machines)) is kind
+
+
+@pytest.mark.parametrize("mode", ["exact", "sampled"])
+def test_mail_to_a_group_reaches_each_of_its_places_and_uses_a_shared_link_once(small_path, shared, machines, mode):
+    keys = {"communication.groups": {"desks": ["tso", "dso_1.dms", "dso_2.dms", "dso_3.dms"]}}
+    keys |= {"disturbances": [], "communication.mode": mode}
+    keys["communication.links"] = [{"between": "cells", "technology": "geo"}]  # so that the TSO is the shorter way
+    net = carrier(load(small_path, None, keys), shared.places, machines)
+    net.send(Message("dso_1.f01", "desks", "request", ttl_ms=60_000), 0)
+    heard = net.advance(10**12)
+    assert sorted(m.receiver for m in heard) == ["dso_1.dms", "dso_2.dms", "dso_3.dms", "tso"]
+    assert {m.sender for m in heard} == {"dso_1.f01"}
+    assert net.counts()["sent"] == 4
+    if mode == "exact":
+        carried = dict(zip(*(net.traffic()[name].tolist() for name in ("link", "packets")), strict=True))
+        assert carried["dso_1.dms--tso:dso_1.dms>tso"] == 1, "for the three beyond"
+
+
+def test_mail_that_has_outlived_its_time_arrives_nowhere(small_path, shared, machines):
+    slow = [{"from": "dms", "to": "tso", "technology": "geo"}]
+    net = network(small_path, machines, shared, **{"communication.links": slow})
+    for ttl_ms in (0, 1, 10_000):
+        net.send(Message("dso_1.dms", "tso", "primary", {"ttl_ms": ttl_ms}, ttl_ms=ttl_ms), 0)
+    assert sorted(m.values["ttl_ms"] for m in net.advance(10**12)) == [0, 10_000]
+    assert net.counts()["dropped"]["expired"] == 1

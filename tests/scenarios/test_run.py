@@ -87,6 +87,7 @@ def test_key_figures_are_in_the_file(finished):
     kpis = finished[1].kpis
     assert kpis
     assert all(isinstance(name, str) for name in kpis)
+    assert 0 <= kpis["balance_residual_mw"] < 1e-4
 
 
 def test_messages_are_logged_and_add_up(finished):

@@ -71,7 +71,7 @@ def test_links_not_named_keep_their_default(small, write):
 
 
 def test_settings_are_those_of_the_duty(scenario):
-    assert scenario.control.settings("balance_cell") == {"k_p": 0.1, "t_i_ms": 120_000, "cycle_ms": 60_000}
+    assert scenario.control.settings("balance_cell") == {"k_p": 0.1, "t_i_ms": 120_000, "cycle_ms": 4_000}
     assert scenario.control.settings("observe") == {}
 
 

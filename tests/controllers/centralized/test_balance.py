@@ -58,6 +58,26 @@ def test_storage_fills_in_until_the_stations_have_come(kit):
     assert field.come == pytest.approx(-errors[0], rel=0.3)
 
 
+def test_stations_are_called_every_four_seconds_devices_once_a_minute(kit):
+    field = kit.field(kit.feeder("oberrhein", storage=0.5), load=0.5)
+    stations = (GeneratorBelief("G1", "gen.G1", 1, 60.0, 300.0),)
+    settings = {"reserve_deadband_mw": 0.0}
+    controller = BalanceCell(kit.site([field.belief], generators=stations, settings=settings))
+    controller.decide(0.0, [field.primary(0), *field.secondary(0), tie(0, 0.0, 0.0)])
+    called, minutes = [], []
+    for k in range(1, 31):
+        out = controller.decide(4.0 * k + 0.1, [tie(4000 * k, -30.0, 0.0)])
+        called += [m.values["p_delta_mw"] for m in out if m.receiver == "gen.G1"]
+        minutes += [4 * k for m in out if "p_set_mw" in m.values]
+        assert out[-1].topic == "goal"
+    # 30 MW short: 3 + 4/120 * 30 = 4, but of 60 MW in 300 s only 0.8 come in 4 s, and the integral waits
+    assert called[:3] == pytest.approx([0.8, 1.6, 2.4], abs=0.03)
+    assert np.all(np.diff(called[:14]) == pytest.approx(0.8, abs=1e-6)), "they are led no further than they come"
+    assert set(minutes) <= {60, 120}, "devices look for orders at the grid step"
+    assert minutes, "15 MW more than stations give within a minute: storage fills in"
+    assert not controller.decide(122.0, [tie(122_000, -30.0, 0.0)]), "within the cycle"
+
+
 def test_nothing_of_the_dso_is_moved_where_stations_are_quick_enough(kit):
     field, _, errors, sent = run(kit, 12, 0.6, reserve=100.0)
     assert abs(errors[-1]) < 1.0, "as exact as calls are told"

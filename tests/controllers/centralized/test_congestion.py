@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from controllers.centralized.congestion import STEP_PU, ManageCongestion, _schedule
-from controllers.dms.congestion import Lever, Supply
+from controllers.centralized.congestion import STEP_PU, ManageCongestion, scheduled
+from controllers.dms.congestion import Supply
 
 
 def commands(out):
@@ -121,12 +121,47 @@ def test_an_overloaded_transformer_is_relieved_of_reactive_power_in_small_steps(
     assert bool(drawn[-1] < drawn[0] - 1e-4) is told
 
 
-def test_kept_storage_fills_while_its_transformer_has_room():
-    node, zero = np.zeros(2, dtype=np.int64), np.zeros(2)
-    levers = Lever(node, zero, np.array([-2.0, -4.0]), np.array([2.0, 4.0]), zero, np.ones(2))
-    kept, below = np.ones(2, dtype=bool), np.ones((1, 2))
+def test_kept_storage_fills_and_empties_while_its_transformer_has_room():
+    now, fills, gives, below = np.zeros(2), np.array([-2.0, -4.0]), np.array([2.0, 4.0]), np.ones((1, 2))
+    low, high = np.array([-20.0]), np.array([20.0])
     for drawn, taken in ((20.0, 0.0), (12.0, 3.0), (-5.0, 6.0)):  # of 20 MW 15 are filled up to
-        supply = Supply(np.array([drawn]), np.array([-20.0]), np.array([20.0]))
-        np.testing.assert_allclose(_schedule(supply, levers, kept, below).sum(), -taken)
-    rest = _schedule(Supply(np.array([0.0]), np.array([-np.inf]), np.array([np.inf])), levers, kept, below)
+        found = scheduled(Supply(np.array([drawn]), low, high), now, fills, below)
+        np.testing.assert_allclose(found.sum(), -taken)
+        back = scheduled(Supply(np.array([-drawn]), low, high), now, gives, below)
+        np.testing.assert_allclose(back.sum(), taken)
+    rest = scheduled(Supply(np.zeros(1), np.array([-np.inf]), np.array([np.inf])), now, fills, below)
     np.testing.assert_allclose(rest, 0.0)
+    # What they do already is not counted as drawn by others: 14 MW with 3 of them charging leave room for 4.
+    found = scheduled(Supply(np.array([14.0]), low, high), np.array([-3.0, 0.0]), fills, below)
+    np.testing.assert_allclose(found.sum(), -4.0)
+
+
+@pytest.mark.parametrize(
+    ("need_mwh", "held_mwh"),
+    [(1.9, 0.95 * 8), (-1.9, 0.95 * 8 - 1.9 * 0.95), (0.0, 4.0), (-0.1, 4.0), (-99.0, 0.05 * 8)],
+    ids=["a peak", "room for what flows back", "nothing foreseen", "room enough is there", "all of it"],
+)
+def test_storage_at_a_busbar_is_filled_or_emptied_for_what_is_foreseen(kit, need_mwh, held_mwh):
+    belief = kit.feeder("oberrhein", storage=0.2)
+    d, busbar = belief.devices, kit.field(belief).net.feed_busbar[0]
+    own = np.flatnonzero(d.kind == "storage")[:4]
+    rated, energy = d.p_rated_mw.copy(), d.energy_mwh.copy()
+    node, (rated[own], energy[own]) = np.where(d.kind == "storage", busbar, d.node), (1.0, 2.0)
+    others = np.setdiff1d(np.flatnonzero(d.kind == "storage"), own)
+    steerable = d.controllable.copy()
+    steerable[others] = False
+    devices = dataclasses.replace(d, node=node, p_rated_mw=rated, energy_mwh=energy, controllable=steerable)
+    field = kit.field(dataclasses.replace(belief, devices=devices), load=0.3)
+    controller = ManageCongestion(kit.site([field.belief]))
+    desk = controller._desk
+    desk.storages.energy_mwh[own] = {1.9: 0.25, -1.9: 1.75}.get(need_mwh, 1.0)
+    desk.need_mwh[0][:] = [need_mwh, 0.0]
+    for k in range(0, 185, 5):
+        frame = field.primary(60_000 * k)
+        loading = 100 * np.hypot(frame.values["p_mw"], frame.values["q_mvar"]) / 25.0
+        frame = dataclasses.replace(frame, values={**frame.values, "loading_percent": loading})
+        mail = [frame, *(field.secondary(60_000 * k) if k % 15 == 0 else [])]
+        field.obey([m for m in controller.decide(60.0 * k, mail) if "p_set_mw" in m.values])
+    assert desk.storages.energy_mwh[own].sum() == pytest.approx(held_mwh, rel=0.01)
+    assert np.abs(field.p_set[own]).max() < 0.05
+    assert (need_mwh == 0.0) == bool(np.isnan(desk.points.total("p_set_mw")[own]).all()), "held until the peak"

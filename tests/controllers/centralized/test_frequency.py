@@ -1,8 +1,10 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
-from controllers.centralized.balance import BalanceCell
-from controllers.centralized.frequency import ContainFrequency
+from controllers.centralized.balance import VEHICLES, BalanceCell
+from controllers.centralized.frequency import ContainFrequency, by_rating
 
 HOUR = 3600.0
 
@@ -55,6 +57,33 @@ def test_no_more_than_what_lasts_a_quarter_hour_is_promised(kit):
     assert droop[int(devices.index[mine[2]])] == pytest.approx(rated[2] / 0.2), "all of it at 200 mHz, no more"
 
 
+def test_batteries_that_hold_no_more_than_their_promise_keep_it(kit):
+    devices, controller, _ = room(kit, 20.0)
+    first = told(controller.decide(0.0, []))
+    mine = np.flatnonzero(devices.kind == "storage")
+    empty = mine[::2]
+    promised_mw = np.array([first[int(d)] for d in devices.index[empty]]) * 0.19
+    ledger = controller._desk.storages
+    ledger.energy_mwh[mine] = 0.9 * devices.energy_mwh[mine]
+    ledger.energy_mwh[empty] = 0.05 * devices.energy_mwh[empty] + promised_mw / 4 / 0.95
+    assert told(controller.decide(HOUR, [])) == {}, "a droop told lower would let that energy go at once"
+    ledger.energy_mwh[empty] = 0.05 * devices.energy_mwh[empty] + 0.5 * promised_mw / 4 / 0.95
+    again = told(controller.decide(2 * HOUR, []))
+    full = [int(d) for d in devices.index[np.setdiff1d(mine, empty)]]
+    assert sum(again.values()) == pytest.approx(20.0), "what half of them can no longer give, the others do"
+    assert all(again[d] > first[d] for d in full)
+
+
+@pytest.mark.parametrize(
+    ("whole", "parts"),
+    [(6.0, [1.0, 2.0, 3.0]), (9.0, [1.5, 3.0, 4.5]), (10.0, [1.5, 3.4, 5.1]), (14.0, [1.5, 4.0, 8.5]),
+     (15.0, [1.5, 4.0, 9.0]), (0.0, [0.0, 0.0, 0.0])],
+)
+def test_parts_by_rating_none_above_its_most(whole, parts):
+    rated, most = np.array([1.0, 2.0, 3.0]), np.array([1.5, 4.0, 9.0])
+    assert by_rating(whole, rated, most) == pytest.approx(np.array(parts))
+
+
 def test_told_once_and_again_before_it_runs_out(kit):
     _, controller, _ = room(kit, 20.0)
     sent = {hour: bool(told(controller.decide(hour * HOUR, []))) for hour in range(24)}
@@ -69,3 +98,31 @@ def test_what_is_promised_is_kept_from_balancing(kit):
     kept = balance._room()[0]
     assert free[1].sum() > 1.0
     np.testing.assert_allclose(kept[1], 0.05 * free[1], rtol=1e-6)  # 190 of 200 mHz' worth of the rating
+
+
+def parked(kit, owed, **settings):
+    """A feeder whose substations have charging points of half their load each, and next to no storage."""
+    belief = kit.feeder("oberrhein", storage=1e-6, wind=0.5)
+    kind = np.where(belief.devices.kind == "wind", "ev", belief.devices.kind)
+    belief = dataclasses.replace(belief, devices=dataclasses.replace(belief.devices, kind=kind))
+    site = kit.site([belief], settings={"droop_mw_per_hz": owed, **settings})
+    return belief.devices, ContainFrequency(site), site
+
+
+@pytest.mark.parametrize(("v2g_share", "both_ways"), [(0.3, 0.06 + 0.068571), (0.0, 0.068571), (1.0, 0.2 - 0.068571)])
+def test_vehicles_promise_no_more_than_their_reserve_both_ways(kit, v2g_share, both_ways):
+    # A fifth is plugged in. Of a demand of 40 % of the load, .15 x .5 / (.15 x .5 + .8) charges: .068571 of the plugs.
+    devices, controller, _ = parked(kit, 1e4, v2g_share=v2g_share)
+    droop, mine = told(controller.decide(0.0, [])), devices.kind == "ev"
+    given = np.array([droop[int(d)] for d in devices.index[mine]])
+    np.testing.assert_allclose(given, both_ways * devices.p_rated_mw[mine] / 0.19, rtol=1e-4)
+
+
+def test_what_vehicles_have_promised_is_kept_from_balancing_too(kit):
+    devices, controller, site = parked(kit, 1e4)
+    balance, mine = BalanceCell(site), devices.kind == "ev"
+    # Down to 4.2 of 11 kW charging may be held back.
+    free = balance._room()[VEHICLES][1]
+    np.testing.assert_allclose(free, 0.068571 * (1 - 4.2 / 11) * devices.p_rated_mw[mine], rtol=1e-4)
+    controller.decide(0.0, [])
+    assert balance._room()[VEHICLES][1].max() < 1e-12, "all that they can give upward is droop's"

@@ -36,6 +36,16 @@ def test_restores_after_the_remote_delay_without_closing_onto_the_fault(kit, kin
         assert controller.decide(60.0 * k, [field.primary(60_000 * k)]) == []
 
 
+def test_without_a_delay_of_the_operator_it_decides_in_the_step_it_is_told(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.6)
+    controller = RestoreSupply(kit.site([field.belief], settings={"remote_delay_ms": 0}))
+    controller.decide(0.0, [field.primary(0), *field.secondary(0)])
+    out = controller.decide(100.0, field.strike(12, 100_000))
+    order = next(m for m in out if m.topic == "command/restore_supply")
+    assert order.values["line"][0] == 12
+    assert not order.values["closed"][0]
+
+
 def test_without_a_sign_of_life_the_order_is_repeated_then_given_up(kit):
     field, controller = calm(kit)
     controller.decide(100.0, field.strike(12, 100_000))

@@ -90,3 +90,14 @@ def test_a_trip_is_told_when_it_is_heard_of(kit):
     trip = Message("dso_1.f01", "dso_1.dms", "fault", {"tripped_line": np.array([3])}, sent_ms=5)
     stranger = dataclasses.replace(trip, sender="dso_9.f01")
     assert told(watch.decide(1.0, [trip, stranger])) == [("trip", "dso_1.f01: the breaker of line 3 has tripped", 3.0)]
+
+
+def test_substations_nobody_ever_heard_of_are_named(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.5)
+    watch, found = Watch(kit.site([field.belief])), []
+    silent = [m.values["node"] for m in field.secondary(0)][:12]
+    for k in range(6):
+        frames = [m for m in field.secondary(300_000 * k) if m.values["node"] not in silent]
+        found += [(k, t) for t in told(watch.decide(60.0 + 300 * k, [field.primary(300_000 * k), *frames]))]
+    buses = ", ".join(str(field.belief.grid.node_bus[n]) for n in sorted(silent)[:10])
+    assert found == [(3, ("telemetry", f"dso_1.f01: never heard of bus {buses} and 2 more", 12.0))]

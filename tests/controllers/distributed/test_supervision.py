@@ -42,7 +42,7 @@ def test_each_agent_tells_ratio_voltages_and_mismatch_at_the_beat(agents):
     assert {m.sender for m in told} == set(AGENTS)
     assert {m.receiver for m in told} == {"dso_1.dms"}
     last = {m.sender: m.values for m in told}
-    ratio = town.of(ConsensusCurtailment)[0].ratio.value
+    ratio = town.of(ConsensusCurtailment)[0].value
     assert ratio < 1.0
     assert last[AGENTS[0]]["ratio_p"] == pytest.approx(ratio, abs=0.1), "told when it has moved by a tenth"
     assert last[AGENTS[2]]["v_high_pu"] == pytest.approx(world.v[4], abs=0.015)

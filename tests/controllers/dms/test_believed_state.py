@@ -110,3 +110,53 @@ def test_voltages_from_before_an_order_or_a_tap_change_are_not_believed(kit):
     moved = {**calm.values, "tap_pos": np.asarray(calm.values["tap_pos"]) + 1}
     state.take([dataclasses.replace(calm, values=moved)])
     assert state.picture(name, 1_260_000).threshold == 0
+
+
+@pytest.mark.parametrize("kind", ["oberrhein", "cigre"])
+def test_unmetered_substations_draw_what_the_busbars_give_beyond_the_metered(kit, kind):
+    field = kit.field(kit.feeder(kind), load=0.8, sun=0.6)
+    state = BelievedState(kit.site([field.belief]))
+    frames = field.secondary(0, np.random.default_rng(0))
+    state.take([field.primary(0), *frames[::2]])
+    file, base = state.files[field.belief.name], field.belief.grid.base_mva
+    nodes = np.array([m.values["node"] for m in frames[1::2]])
+    nameplate = file.s[nodes].copy()
+    picture = state.picture(field.belief.name, 60_000)
+    assert set(nodes) <= set(picture.unheard)
+    told = file.s[nodes].copy()
+    # The frames err by less than a percent, so the sum of what is unmetered is all but known; nameplates tell 40 %.
+    assert told.sum().real == pytest.approx(field.s[nodes].sum().real, abs=0.05 * abs(field.s.real).sum())
+    off, blind = (np.sqrt((np.abs(s - field.s[nodes]) ** 2).mean()) * base for s in (told, nameplate))
+    assert off < 0.6 * blind
+    # What was told is remembered while the others' frames age, as theirs is; fresh frames tell it anew.
+    field.load = 0.4
+    field.solve()
+    state.take([field.primary(600_000)])
+    state.picture(field.belief.name, 660_000)
+    np.testing.assert_array_equal(file.s[nodes], told)
+    state.take([field.primary(900_000), *field.secondary(900_000)[::2]])
+    state.picture(field.belief.name, 960_000)
+    assert np.abs(file.s[nodes] - field.s[nodes]).sum() < 0.5 * np.abs(told - field.s[nodes]).sum()
+
+
+def test_one_silent_substation_is_not_told_from_the_meters_own_error(kit):
+    field = kit.field(kit.feeder("oberrhein"), load=0.8)
+    state = BelievedState(kit.site([field.belief]))
+    frames = field.secondary(0)
+    state.take([field.primary(0), *frames[1:]])
+    file, node = state.files[field.belief.name], frames[0].values["node"]
+    before = file.s[node]
+    state.picture(field.belief.name, 60_000)
+    assert file.s[node] == before
+
+
+def test_nothing_metered_but_the_transformers_is_the_classical_allocation(kit):
+    field = kit.field(kit.feeder("oberrhein", pv=0.0, storage=0.0), load=0.8)
+    state = BelievedState(kit.site([field.belief]))
+    state.take([field.primary(0)])
+    state.picture(field.belief.name, 60_000)
+    file = state.files[field.belief.name]
+    share = file.s.real[file.load_pu > 0] / file.load_pu[file.load_pu > 0]
+    groups = np.unique(np.round(share, 9))
+    assert len(groups) == len(file.net.anchor), "one share a busbar"
+    assert -groups == pytest.approx(0.8, rel=0.05)

@@ -94,3 +94,15 @@ def test_a_common_cause_moves_all_that_it_acts_on(kit):
     found = estimate(topology, gain, field.feeds, 0.9 * field.s, np.abs(field.v[net.anchor]), np.zeros(0),
                      field.drawn)
     np.testing.assert_allclose(found.s.real[topology.free], field.s.real[topology.free], rtol=0.01, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["oberrhein", "cigre"])
+def test_what_comes_out_of_the_transformers_is_what_the_busbars_draw(kit, kind):
+    field = kit.field(kit.feeder(kind), load=0.9, sun=0.3)
+    net, v = field.net, field.v
+    out = field.feeds.arriving(np.abs(v[net.feed_busbar]), field.drawn)
+    given = np.zeros(len(net.anchor), dtype=complex)
+    np.add.at(given, net.feed_anchor, out)
+    s = field.topology.gathered(field.s)[net.anchor]
+    np.testing.assert_allclose(given, v[net.anchor] * np.conj(field.topology.drawn(v)) - s, atol=2e-4)
+    assert (out.real < field.drawn.real).all(), "copper losses"

@@ -28,6 +28,25 @@ def test_error_by_hand_and_shares_by_reserve():
     assert all(m.topic == "command/balance_cell" for m in out)
 
 
+def test_every_four_seconds_by_hand_as_fast_as_the_stations_are():
+    afrr = Afrr(site(reserve_deadband_mw=0.0))
+    called = []
+    for k, p_tie in enumerate((100.0, 40.0, 40.0, 40.0, 140.0)):
+        out = afrr.decide(4.0 * k, [tie(4.0 * k, (p_tie, -100.0))])
+        called.append(sum(m.values["p_delta_mw"] for m in out if m.receiver != "gen.GENROU_3"))
+    # 60 MW short: 6 + 60 * 4/120 = 8, but 400 MW in 300 s are 16/3 in 4 s, and the integral waits; then 6 + 2 and
+    # 6 + 4; 40 MW long: -4 + 4 - 4/3 < 0, but the stations go back from 10 by no more than 16/3
+    assert called == pytest.approx([0.0, 16 / 3, 8.0, 10.0, 14 / 3], abs=1e-9)
+
+
+def test_a_measurement_within_the_cycle_moves_nothing():
+    afrr = Afrr(site(cycle_ms=8000))
+    assert afrr.urgent == {"tie"}
+    assert afrr.decide(0.0, [tie(0.0, (40.0, -100.0))])
+    assert not afrr.decide(4.0, [tie(4.0, (-200.0, -100.0))])
+    assert afrr.decide(8.0, [tie(8.0, (-200.0, -100.0))])
+
+
 def closed_loop(afrr, imbalance_mw, steps, start=0):
     """Cell 1 lacks `imbalance_mw`; stations follow at once."""
     given = {g.address: 0.0 for g in small_belief().generators}

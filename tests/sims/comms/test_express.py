@@ -1,6 +1,7 @@
 """The compiled way and the event way give the same run, message by message."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sims.comms.network import Network
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.technology import technology
+from sims.core.bundle import Addresses, Bundle, unbundled
 from sims.core.message import Message
 
 MS = 1_000_000
@@ -158,3 +160,63 @@ def test_many_packets_at_once_make_room_for_themselves():
     waiting = [m.values["i"] for m in net.advance(END)]
     assert sorted(waiting) == list(range(5000))
     assert net.traffic()["packets"].tolist() == [5000, 0]
+
+
+def test_what_waits_in_a_snapshot_is_served_in_its_order_by_a_new_network():
+    """More of it than a new network has room for: the table grows while it boards."""
+    net, again = (Network(["a", "b"], [LinkSpec("a", "b", technology("fibre", loss=0.0), 10**6)]) for _ in range(2))
+    for i in range(3000):
+        net.send(Message("a", "b", "m", {"i": i}, priority=i % 3), 0)
+    again.set_state(net.get_state())
+    got = [(m.values["i"], m.arrived_ms) for m in again.advance(END)]
+    assert got == [(m.values["i"], m.arrived_ms) for m in net.advance(END)]
+    assert len(got) == 3000
+
+
+@pytest.mark.parametrize("outages", [[], [Outage("phone", 1000, 3000), Outage("n2", 4000, 5000, "node")]])
+def test_a_line_of_a_topic_is_travelled_aboard_as_ashore(outages):
+    def made(kind):
+        phone = LinkSpec("n1", "n2", technology("phone", median_ms=400.0, p95_ms=900.0), name="phone", topic="topic/1")
+        links = [LinkSpec(f"n{i}", f"n{(i + 1) % 4}", technology("lte450", loss=0.05), 4) for i in range(4)]
+        return kind([f"n{i}" for i in range(4)], [*links, phone], seed=5, outages=outages)
+
+    ends = [(f"n{m.values['i'] % 4}", f"n{m.values['i'] // 4 % 4}") for m in letters(8000)]
+    mail = [replace(m, sender=a, receiver=b) for m, (a, b) in zip(letters(8000), ends, strict=True)]
+    fast, slow = made(Network), made(Ashore)
+    assert fast._aboard
+    heard = told(fast, mail, 13, lambda receiver, topic: topic == "topic/1")
+    assert heard == told(slow, mail, 13, lambda receiver, topic: topic == "topic/1")
+    slowest = max(m.arrived_ms - m.sent_ms for m in heard[0] if isinstance(m, Message))
+    assert slowest > 300, "somebody rang up"
+    assert (heard[2]["dropped"]["link_down"] > 0) == bool(outages)
+
+
+@pytest.mark.parametrize("outages", [[], OUTAGES])
+def test_a_bundle_travels_as_its_messages_would(outages):
+    """Compiled, ashore, or message by message: the same mail at the same time, and the same log."""
+    names = [f"s{i}" for i in range(16)]
+    addresses = Addresses(tuple(names), tuple(f"n{i % 8}" for i in range(16)))
+    runs = []
+    for kind, single in ((Network, False), (Ashore, False), (Network, True)):
+        net, heard = ring(kind, outages=outages), []
+        for second in range(8):
+            at_ms, rows = 1000 * second, np.arange(second % 3, 16)
+            bundle = Bundle(addresses, rows, "topic/1", {"i": rows + 100 * second}, at_ms, 300, 400)
+            note = Message("n0", "s5", "topic/2", {"i": 0}, at_ms)
+            mail = [note, *(bundle.messages() if single else [bundle])]
+            net.send_all(mail, [at_ms * MS] * len(mail))
+            heard += unbundled(net.advance((at_ms + 30) * MS)) + unbundled(net.advance((at_ms + 900) * MS))
+        log = {name: column.tobytes() for name, column in net.drain_log().items()}
+        runs.append((sorted(heard, key=lambda m: (m.arrived_ms, m.receiver)), log, net.counts()))
+    assert runs[0] == runs[1] == runs[2]
+    assert len(runs[0][0]) > 60
+
+
+def test_a_snapshot_with_a_bundle_under_way_continues():
+    addresses = Addresses(("s0", "s1", "s2"), ("n5", "n6", "n7"))
+    net, again = ring(Network), ring(Network)
+    net.send_all([Bundle(addresses, np.arange(3), "m", {"i": np.arange(3)})], [0])
+    again.set_state(pickle.loads(pickle.dumps(net.get_state())))
+    rest = [(m.values["i"], m.arrived_ms) for m in unbundled(again.advance(END))]
+    assert rest == [(m.values["i"], m.arrived_ms) for m in unbundled(net.advance(END))]
+    assert rest

@@ -114,10 +114,9 @@ def test_one_by_one_or_many_at_once_the_log_holds_each_in_its_order(entries):
     for number, (fate, topic, together) in enumerate(entries):
         ledger.sent += FATES[fate] not in ("duplicate", "replayed")
         if together:
-            one, none = np.array([1]), np.array([0])
-            ledger.settle_many(
-                np.array([fate]), none, one, [topic], np.array([number * 10**6]), np.array([float(number)]), one, one
-            )
+            one, none, code = np.array([1]), np.array([0]), np.array(ledger.topic_codes([topic]))
+            at = np.array([number * 10**6])
+            ledger.settle_many(np.array([fate]), none, one, code, at, at / 1e6, one, one)
         else:
             ledger.settle(fate, 0, 1, topic, number * 10**6, float(number), 1, 1)
     balanced(ledger.counts())

@@ -1,13 +1,17 @@
+import pickle
+
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
 from sims.comms.attacks import Drop
+from sims.comms.ledger import FATES
 from sims.comms.link import LinkSpec
 from sims.comms.network import Network
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.sampled import SampledNetwork
 from sims.comms.technology import technology
+from sims.core.bundle import Addresses, Bundle, unbundled
 from sims.core.errors import ScenarioError
 from sims.core.message import Message
 
@@ -121,34 +125,77 @@ def test_what_only_the_exact_mode_can_do_is_refused(options, text):
         SampledNetwork(network(**options))
 
 
-def test_a_batch_of_arrays_has_the_statistics_of_single_messages_and_the_same_books():
-    net, count = SampledNetwork(network([RandomOutage.of("sub--primary", 0.9, 60_000.0)])), 20_000
-    src, dst = np.full(count, net.index["sub"]), np.full(count, net.index["dms"])
-    sent = np.arange(count) * 1000 * MS
-    arrived, codes = net.carry(src, dst, sent, np.full(count, 100), "m")
-    came = np.isfinite(arrived)
-    single = delays(SampledNetwork(network([RandomOutage.of("sub--primary", 0.9, 60_000.0)])))
-    assert ks_2samp(arrived[came] - sent[came] / 1e6, single).pvalue > 0.01
-    assert came.mean() == pytest.approx(0.9 * 0.9702, abs=0.008)
-    counts = net.counts()
-    assert (counts["sent"], counts["delivered"], counts["in_flight"]) == (count, came.sum(), 0)
-    log = net.drain_log()
-    assert np.array_equal(log["arrived_ms"], arrived, equal_nan=True)
-    assert np.array_equal(log["fate"], codes)
+def fleet(count, sender="sub", receiver="dms"):
+    return Addresses((sender,) * count, (receiver,) * count)
+
+
+def test_a_bundle_has_the_statistics_of_single_messages_and_the_same_books():
+    failing, count = [RandomOutage.of("sub--primary", 0.9, 60_000.0)], 20_000
+    net = SampledNetwork(network(failing))
+    net.send_all([Bundle(fleet(count), np.arange(count), "m", {"i": np.arange(count)})], [0])
+    assert net.counts()["in_flight"] + sum(net.counts()["dropped"].values()) == count
+    half, rest = net.advance(28 * MS), net.advance(10**15)
+    (first,), (later,) = half, rest
+    assert first.arrived_ms.max() <= 28.0 < later.arrived_ms.min()
+    arrived = np.concatenate([first.arrived_ms, later.arrived_ms])
+    assert (np.diff(arrived) >= 0).all()
+    single = delays(SampledNetwork(network(failing)))
+    assert ks_2samp(arrived, single).pvalue > 0.01
+    assert len(arrived) / count == pytest.approx(0.9 * 0.9702, abs=0.008)
+    seen = np.concatenate([first.values["i"], later.values["i"]])
+    assert len(set(seen.tolist())) == len(seen)
+    assert np.array_equal(first.rows, first.values["i"])
+    counts, log = net.counts(), net.drain_log()
+    assert (counts["sent"], counts["delivered"], counts["in_flight"]) == (count, len(arrived), 0)
+    assert len(log["fate"]) == count
+    there = np.isfinite(log["arrived_ms"])
+    assert np.array_equal(log["arrived_ms"][there], arrived)
+    assert np.bincount(log["fate"], minlength=len(FATES)).tolist() == net.ledger.fates
     assert set(log["hops"]) == {2}
-    assert net.drain_log()["fate"].size == 0
+    empty, exact = net.drain_log(), network().drain_log()
+    assert empty["fate"].size == 0
+    assert {name: column.dtype for name, column in log.items()} == {k: column.dtype for k, column in exact.items()}
 
 
-def test_a_batch_keeps_its_place_in_the_log_and_refuses_what_has_no_way():
-    net = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", technology("ideal"))]))
-    net.send(Message("a", "b", "first"), 0)
-    net.advance(MS)
-    two = np.array([0, 0])
-    net.carry(two, two + 1, two, two + 100, "second")
-    state = net.get_state()
-    again = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", technology("ideal"))]))
-    again.set_state(state)
-    names = again.ledger.names()["topic"]
-    assert [names[code] for code in again.drain_log()["topic"]] == ["first", "second", "second"]
+def test_messages_and_bundles_arrive_in_one_order_and_are_all_in_the_log():
+    def ideal():
+        tech = technology("ideal", median_ms=5.0, p95_ms=5.0)
+        return SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", tech)]))
+
+    net, two = ideal(), Bundle(fleet(2, "a", "b"), np.arange(2), "second", {"i": np.array([1, 2])})
+    net.send_all([Message("a", "b", "first"), two, Message("b", "a", "third")], [0, MS, 2 * MS])
+    again = ideal()
+    again.set_state(pickle.loads(pickle.dumps(net.get_state())))
+    for either in (net, again):
+        got = unbundled(either.advance(10 * MS))
+        assert [(m.topic, m.arrived_ms) for m in got] == [
+            ("first", 5.0), ("second", 6.0), ("second", 6.0), ("third", 7.0)
+        ]  # fmt: skip
+        assert [m.values["i"] for m in got[1:3]] == [1, 2]
+        names, log = either.ledger.names()["topic"], either.drain_log()
+        told = zip(log["arrived_ms"].tolist(), [names[code] for code in log["topic"]], strict=True)
+        assert sorted(told) == [(5.0, "first"), (6.0, "second"), (6.0, "second"), (7.0, "third")]
     with pytest.raises(ValueError, match="no links lead from 'a' to 'c'"):
-        net.carry(two, two + 2, two, two, "m")
+        net.send_all([Bundle(fleet(2, "a", "c"), np.arange(2), "m", sent_ms=10)], [10 * MS])
+    with pytest.raises(ValueError, match="has passed"):
+        net.send_all([two], [0])
+
+
+def test_the_next_arrival_that_concerns_somebody_is_found_in_a_bundle():
+    tech = technology("lte450", loss=0.0)
+    net = SampledNetwork(Network(["a", "b", "c"], [LinkSpec("a", "b", tech), LinkSpec("a", "c", tech)], seed=3))
+    net.send_all([Bundle(Addresses(("a",) * 3, ("b", "c", "b")), np.array([0, 1, 2]), "m")], [0])
+    assert net.earliest_ns(lambda receiver, topic: receiver == "nobody") is None
+    at = net.earliest_ns(lambda receiver, topic: (receiver, topic) == ("c", "m"))
+    of_c = [m.arrived_ms for m in unbundled(net.advance(10**12)) if m.receiver == "c"]
+    assert of_c == [at / 1e6]
+
+
+def test_a_bundle_for_a_group_goes_to_each_of_its_members():
+    tech = technology("ideal", median_ms=1.0, p95_ms=1.0)
+    links = [LinkSpec("a", "b", tech), LinkSpec("a", "c", tech)]
+    for kind in (lambda net: net, SampledNetwork):
+        net = kind(Network(["a", "b", "c"], links, groups={"all": ["a", "b", "c"]}))
+        net.send_all([Bundle(Addresses(("a", "a"), ("all", "b")), np.array([0, 1]), "m")], [0])
+        assert sorted(m.receiver for m in unbundled(net.advance(10**9))) == ["b", "b", "c"]
+        assert net.counts()["sent"] == 3

@@ -9,6 +9,7 @@ from sims.comms.network import Network
 from sims.comms.sampled import SampledNetwork
 from sims.comms.simulator import CommsSimulator
 from sims.comms.technology import technology
+from sims.core.bundle import Addresses, Bundle, unbundled
 from sims.core.clock import next_tick
 from sims.core.errors import ModelError, ScenarioError
 from sims.core.harness import Harness
@@ -274,3 +275,38 @@ def test_an_unknown_receiver_is_named_with_the_simulator_and_the_time():
     comms = CommsSimulator(network(), ["control"], {"dms": "control"})
     with pytest.raises(ModelError, match=r"comms at 0\.001 s: .*receiver 'dnms' is not a node.*dms"):
         run(comms, 1000, [Sender(500, receiver="dnms")], Listener())
+
+
+@pytest.mark.parametrize("mode", [lambda net: net, SampledNetwork])
+def test_a_bundle_is_split_by_slot_and_by_port(mode):
+    links = [LinkSpec(name, "dms", tech(ms)) for name, ms in (("s0", 12.0), ("s1", 18.0), ("s2", 33.0))]
+    links.append(LinkSpec("dms", "tso", tech(1.0)))
+    net = mode(Network(["s0", "s1", "s2", "dms", "tso"], links))
+    ports = {"dms": "control", "tso": "upstairs"}
+    comms = CommsSimulator(net, ["control"], ports, boxes=["upstairs"], slot_ms=10, step_ms=50)
+    addresses = Addresses(("s0", "s1", "s2", "s0"), ("dms", "dms", "dms", "tso"))
+    bundle = Bundle(addresses, np.arange(4), "m", {"i": np.arange(4)})
+    out = [comms.step(1, {"outbox": {"meters": [bundle]}}).outputs]
+    out += [comms.step(at, {}).outputs for at in (15, 20, 35, 40, 50)]
+    heard = [[(m.values["i"], m.arrived_ms) for m in unbundled(o.get("control", []))] for o in out]
+    assert heard == [[], [], [(0, 12.0), (1, 18.0)], [], [(2, 33.0)], []]
+    assert [type(o["control"][0]) for o in out if "control" in o] == [Bundle, Bundle]
+    assert [(m.values["i"], m.receiver) for m in out[-1]["upstairs"]] == [(3, "tso")], "boxes hold messages"
+
+
+def test_a_bundle_with_a_message_that_calls_somebody_goes_at_its_slot():
+    def stepped(urgent):
+        comms = CommsSimulator(
+            network(), ["control"], {"dms": "control"}, slot_ms=10, step_ms=1000, wakes=lambda who, topic: urgent
+        )
+        bundle = Bundle(Addresses(("sub",), ("dms",)), np.array([0, 0]), "m", {"i": np.arange(2)})
+        return comms.step(1, {"outbox": {"meters": [bundle]}}).next_ms, "control" in comms.step(30, {}).outputs
+
+    assert stepped(True) == (30, True)
+    assert stepped(False) == (1000, False)
+
+
+def test_a_bundle_to_a_port_that_is_not_there():
+    comms = CommsSimulator(network(0.0), ["control"], lambda message: "contrl", slot_ms=1)
+    with pytest.raises(ValueError, match=r"m to dms: there is no port 'contrl' \(did you mean control\?\)"):
+        step(comms, 1, Bundle(Addresses(("sub",), ("dms",)), np.array([0]), "m"))

@@ -3,6 +3,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from mosaik import scheduler
+from mosaik.exceptions import SimulationError
 from mosaik.tiered_time import TieredDuration, TieredTime
 
 from sims.core import harness
@@ -104,3 +105,16 @@ def test_mosaiks_own_rules_stand_again_after_a_run_even_if_it_failed():
     with pytest.raises(ZeroDivisionError):
         failing()
     assert scheduler.advance_progress is own
+
+
+def test_a_step_asked_for_in_the_past_is_refused_by_name():
+    class Backwards:
+        ports = Ports(writes=("x",))
+
+        def step(self, now_ms, inputs):
+            return Step(now_ms - 10 if now_ms >= 20 else now_ms + 10, {"x": now_ms})
+
+    with Harness() as world:
+        world.add("clock", Backwards())
+        with pytest.raises(SimulationError, match="Simulator clock asks at 20 for a step at 10, which is not later"):
+            world.run(100)

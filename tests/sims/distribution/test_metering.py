@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sims.core.bundle import unbundled
 from sims.distribution.meter_plan import AreaPoint, Bands, FeederPoints, MeterPlan, TransmissionPlan
 from sims.distribution.metering import Metering
 
@@ -54,7 +55,7 @@ def state(feeders, faults=()):
 
 
 def frames(step, topic, port="frames"):
-    return [m for m in step.outputs.get(port, []) if m.topic == topic]
+    return [m for m in unbundled(step.outputs.get(port, [])) if m.topic == topic]
 
 
 def test_each_substation_and_primary_reports_at_its_own_pace(meters):
@@ -117,7 +118,7 @@ def test_the_noise_is_the_same_whoever_receives(meters):
         out = []
         for minute in range(6):
             step = metering.step(minute * MIN, state(feeders))
-            out += [(m.sender, str(m.values)) for m in step.outputs["frames"] if m.topic in ("primary", "secondary")]
+            out += [(m.sender, str(m.values)) for m in frames(step, "primary") + frames(step, "secondary")]
         return out
 
     central = read()
@@ -131,9 +132,8 @@ def test_without_supervision_nothing_is_reported_but_the_customers_call(meters):
     metering, feeders = meters(primary_to=(), secondary_to="", fault_to="")
     fault = {"feeder": "dso.f02", "tripped_line": 0, "passed": np.array([6, 9, 1, 0])}
     step = metering.step(5 * MIN, state(feeders, [fault]))
-    assert [(m.topic, m.sender, m.receiver) for m in step.outputs["frames"] if m.topic not in ("interface", "tie")] == [
-        ("outage_call", "dso.f02", "dso.crew")
-    ]
+    mail = [m for m in unbundled(step.outputs["frames"]) if m.topic not in ("interface", "tie")]
+    assert [(m.topic, m.sender, m.receiver) for m in mail] == [("outage_call", "dso.f02", "dso.crew")]
 
 
 def test_the_call_carries_what_a_crew_reads_on_site(meters):
@@ -204,6 +204,19 @@ def test_interfaces_and_ties_go_to_those_named(meters):
     assert (every.sender, every.receiver, every.values["p_tie_mw"].tolist()) == ("tso", "tso", [5.0, -6.0])
 
 
+def test_between_two_grid_steps_ties_are_told_whenever_frequency_moves(meters):
+    metering, _ = meters()
+    assert "ties" in metering.ports.hears
+    moved = {name: np.array([1.0, 2.0]) for name in ("f_hz", "p_tie_mw", "p_sched_mw", "inertia_mws", "largest_mw")}
+    step = metering.step(64_000, {"ties": {"transmission": [moved]}})
+    assert step.next_ms == 2 * MIN
+    (tie,) = frames(step, "tie")
+    assert (tie.receiver, tie.sent_ms, tie.values["p_tie_mw"], tie.values["cell"]) == ("dso.dms", 64_000, 2.0, 1)
+    (every,) = frames(step, "tie", "own")
+    assert (every.receiver, every.sent_ms, every.values["f_hz"].tolist()) == ("tso", 64_000, [1.0, 2.0])
+    assert len(step.outputs["frames"]) == len(step.outputs["own"]) == 1, "nothing else is metered then"
+
+
 def test_off_its_grid_and_before_anything_is_known_it_says_nothing(meters):
     metering, feeders = meters()
     assert metering.step(0, {}).outputs == {}
@@ -216,7 +229,9 @@ def test_the_noise_continues_from_a_state(meters):
     two, _ = meters()
     one.step(0, state(feeders))
     two.set_state(one.get_state())
-    values = [[str(m.values) for m in x.step(5 * MIN, state(feeders)).outputs["frames"]] for x in (one, two)]
+    values = [
+        [str(m.values) for m in unbundled(x.step(5 * MIN, state(feeders)).outputs["frames"])] for x in (one, two)
+    ]
     assert values[0] == values[1]
 
 

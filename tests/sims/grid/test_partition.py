@@ -145,6 +145,49 @@ def test_what_cannot_be_cut_is_named(act, text):
         act(_tiers())
 
 
+def _with_low_voltage():
+    """Return `_tiers` with 0.4 kV grids below A and B, two of them equal, and loads of their own."""
+    net = _tiers()
+    for mv, size in ((5, 0.05), (5, 0.1), (8, 0.07)):
+        lv = pp.create_buses(net, 3, 0.4)
+        pp.create_transformer(net, mv, lv[0], "0.4 MVA 20/0.4 kV")
+        for a, b in ((0, 1), (1, 2)):
+            pp.create_line(net, lv[a], lv[b], 0.2, "NAYY 4x150 SE")
+        pp.create_load(net, lv[2], size, size / 4)
+        pp.create_sgen(net, lv[1], size / 3)
+    return net
+
+
+def test_a_net_cut_at_several_levels_equals_the_whole_and_is_put_together_again():
+    net = _solved(_with_low_voltage())
+    cut = split(net, [0.4, 20.0])
+    assert [len(cut.lower), len(cut.upper.lower)] == [3, 3]
+    coupled = CoupledPowerFlow(cut, tolerance_pu=1e-10, tolerance_mva=1e-8)
+
+    def agree():
+        coupled.solve()
+        got = coupled.node_v[[coupled.node(bus) for bus in net.bus.index]]
+        want = net.res_bus.vm_pu * np.exp(1j * np.deg2rad(net.res_bus.va_degree))
+        np.testing.assert_allclose(got, want.to_numpy(), rtol=0, atol=1e-8)
+
+    agree()
+    s = 0.7 * coupled.nominal_mva()
+    coupled.set_injection(s.real, s.imag)
+    for table in ("load", "sgen"):
+        net[table][["p_mw", "q_mvar"]] *= 0.7
+    _solved(net)
+    agree()
+    again = _solved(join(cut))
+    net.load[["p_mw", "q_mvar"]] /= 0.7
+    net.sgen[["p_mw", "q_mvar"]] /= 0.7
+    np.testing.assert_allclose(again.res_bus.vm_pu, _solved(net).res_bus.vm_pu, rtol=0, atol=1e-9)
+
+
+def test_a_bus_that_no_part_has_is_named():
+    with pytest.raises(GridError, match=r"net tiers: bus 99 does not exist"):
+        CoupledPowerFlow(split(_tiers(), 20.0)).node(99)
+
+
 def test_what_cannot_be_attached_is_named(two_bus):
     two_bus.name = "feeder"
     with pytest.raises(GridError, match=r"net tiers: boundary bus 99 of feeder does not exist \(near it: 10, 9, 8\)"):

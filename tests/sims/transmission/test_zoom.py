@@ -109,7 +109,7 @@ class Coupled:
                 self.shift += (-self.droop * (f[cell] - 50.0) - self.shift) * -np.expm1(-dt_s / 0.2)
                 answer = self.answer = self.shift + self.droop * (fed[cell] - 50.0)
             now = step.next_ms
-        self.rows += self.sim.fine()
+        self.rows += self.sim.since()[0]
         return self
 
     def signal(self, kind, quantity):
