@@ -35,7 +35,7 @@ class ConsensusVoltVar:
     of d rounds the loop is stable while loop_gain < 2 cos(d pi / (2 d + 1)).
 
     An area gives its part of Q_max with one substation after the other at its full Q, so that a changed ratio
-    moves few orders, and gives nothing where that would push its own voltages over the other limit. Inverters at
+    moves few orders, and takes back bit by bit what would push its own voltages over the other limit. Inverters at
     low voltage stay with Q(U): a frame from there is up to a quarter-hour old.
 
     Agents at rest keep the leading agent's picture of the voltages true and send nothing else, and all devices
@@ -91,7 +91,9 @@ class ConsensusVoltVar:
         self.primary: Message | None = None
         self.since_s, self.last_s = math.inf, -math.inf
         self.next_s = self.due_s = 0.0
-        self.wished = 0.0
+        self.wished, self.share = 0.0, 1.0
+        self.release, own_rise_pu = self.ratio.release, self.area.medium_impedance.imag * self.whole_mvar
+        self.share_per_pu = float(s.get("loop_gain", 0.3)) / own_rise_pu if own_rise_pu > 0 else 0.0
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and neighbours' ratios; once a round, advance and act."""
@@ -154,15 +156,29 @@ class ConsensusVoltVar:
         return min(max(self.per_pu * (max(under, 0.0) - max(over, 0.0)), -limit), limit), True
 
     def _set_points(self, over: float, under: float, now_s: float) -> list[Message]:
-        total = self.ratio.value * self.whole_mvar
-        if (over > 0 and total > 0) or (under > 0 and total < 0):
-            total = 0.0  # what helps the neighbour would push the own voltages over the other limit
+        total = self._own_share(over, under) * self.ratio.value * self.whole_mvar
         if total == 0 == self.wished:
             return []
         # At rest the set-points are taken back: the devices' own law holds again.
         self.book.wish(DUTY, filled(self.q_max_mvar, total) if total else None)
         self.wished = total
         return self.book.letters(DUTY, now_s, self.ttl_s)
+
+
+    def _own_share(self, over: float, under: float) -> float:
+        """Return how much of the ratio is followed: what helps neighbours must not cost the own area its other limit.
+
+        Taken back and given again bit by bit: all at once, the voltage would swing from one limit to the other.
+        """
+        ratio = self.ratio.value
+        beyond = over if ratio > 0 else under
+        if ratio == 0:
+            self.share = 1.0
+        elif beyond > 0:
+            self.share = max(self.share - self.share_per_pu * beyond, 0.0)
+        elif beyond < -self.margin_v_pu:
+            self.share = min(self.share + self.release, 1.0)
+        return self.share
 
 
 def reactive_book(site: Site, area: Area) -> OrderBook:

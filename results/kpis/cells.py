@@ -30,10 +30,11 @@ def tie_error_mwh(run: Run) -> float:
 
 
 def restoration_s(run: Run) -> float:
-    """Return how long the worst tie error took to stay within 5 % of its peak [s].
+    """Return how long the worst tie error took to come within 5 % of its peak and stay there [s].
 
-    Counted from the peak, in the cell that has the largest one; infinite where the run ends first, and 0
-    where no tie error reached 1 MW.
+    Counted from the peak, in the cell that has the largest one, to the beginning of the first quarter-hour without a
+    larger one (what comes later is another event), or of the rest of the run where that is shorter; infinite
+    where the run ends first, and 0 where no tie error reached 1 MW.
     """
     error = tie_error_mw(run)
     if error is None:
@@ -43,10 +44,11 @@ def restoration_s(run: Run) -> float:
     peak = size[peak_row, cell]
     if peak < NOTHING_MW:
         return 0.0
-    beyond = np.flatnonzero(size[:, cell] > RESTORED_SHARE * peak)
     t_s = run.seconds("cell")
-    last = int(beyond[-1])
-    return float(t_s[last + 1] - t_s[peak_row]) if last + 1 < len(t_s) else np.inf
+    beyond = peak_row + np.flatnonzero(size[peak_row:, cell] > RESTORED_SHARE * peak)
+    back_s = np.append(t_s, np.inf)[beyond + 1]
+    again_s = np.append(t_s[beyond[1:]], np.inf)
+    return float(back_s[np.argmax(again_s >= back_s + SETTLED_S)] - t_s[peak_row])
 
 
 def outside_share(run: Run) -> float:

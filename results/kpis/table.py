@@ -115,7 +115,7 @@ _TOPICS: dict[str, list[_Row]] = {
         ("cell_tie_error_mwh", "Tie error integral", "MWh", cells.tie_error_mwh, "lower",
          _ELECTRA, "Integral of abs(P_tie - P_sched), summed over cells."),
         ("cell_restoration_s", "Restoration to 5 %", "s", cells.restoration_s, "lower",
-         _ELECTRA, "From the peak of the worst tie error until it stays within 5 % of it."),
+         _ELECTRA, "From the peak of the worst tie error until it stays within 5 % of it for a quarter-hour."),
         ("cell_outside_share", "Left to other cells", "1", cells.outside_share, "lower",
          _ELECTRA, "Tie error of the disturbed cell over the last 15 min, over the power it lost."),
     ],

@@ -92,3 +92,16 @@ def test_dark_area_pushes_nothing(town, physics):
     assert not agents.commands
     told = [m.sender for _, m in agents.mail]
     assert len(told) == len(set(told)), "where it stands is told once, and only by who is lit"
+
+
+def test_what_would_cost_the_own_area_its_other_limit_is_taken_back_bit_by_bit(town, physics):
+    agents = town([ConsensusVoltVar], physics=physics(v0=1.0, pv_mw=1.0, load_mw=0.5))
+    agent = next(c for c in agents.of(ConsensusVoltVar) if c.whole_mvar > 0)
+    agent.ratio.value = 1.0
+    own_rise_pu = agent.area.medium_impedance.imag * agent.whole_mvar
+    over = own_rise_pu / 2
+    assert [agent._own_share(over, -0.05) for _ in range(3)] == pytest.approx([0.85, 0.70, 0.55])
+    assert agent._own_share(-agent.margin_v_pu / 2, -0.05) == pytest.approx(0.55), "held just inside the limit"
+    assert agent._own_share(-2 * agent.margin_v_pu, -0.05) == pytest.approx(0.60), "given again by the release"
+    agent.ratio.value = 0.0
+    assert agent._own_share(over, -0.05) == 1.0

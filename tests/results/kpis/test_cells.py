@@ -25,6 +25,9 @@ def test_never_restored_and_never_disturbed(make_run: Callable[..., Run]) -> Non
     assert restoration([0, 100, 60, 60]) == np.inf
     assert restoration([0, 0.5, 0.5, 0.4]) == 0.0
     assert restoration([0, 100, 4, 40, 3]) == 180.0  # it left the 5 % once more
+    assert restoration([0, 100, 30, *[4] * 15, 40, 40]) == 120.0  # another event, a quarter-hour later
+    assert restoration([0, 100, 30, *[4] * 14, 40, 4]) == 17 * 60.0
+    assert restoration([0, 100, *[4] * 3, 90]) == np.inf
 
 
 def test_who_carries_the_loss_in_the_end(make_run: Callable[..., Run]) -> None:
