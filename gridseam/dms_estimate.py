@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from controllers.dms.bad_data import identify
 from controllers.dms.state_estimation import KINDS, Branches, Measurements, wls
 from controllers.dms.topology_check import misreported, switched
+from gridseam.dms_csv import lines_of
 from gridseam.dms_grid import DmsGrid
 from sims.core.errors import GridError, nearest
 
@@ -106,19 +106,7 @@ def _read(grid: DmsGrid, path: Path) -> Measurements:
     """
     g = grid.compiled
     rows: list[tuple[str, int, float, float]] = []
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            table = list(csv.reader(text))
-    except (OSError, UnicodeDecodeError) as err:
-        raise GridError(f"{path}: cannot be read: {err}") from err
-    if not table or [c.strip() for c in table[0]] != HEADER:
-        raise GridError(f"{path}:1: the first line is '{','.join(HEADER)}'")
-    for number, line in enumerate(table[1:], start=2):
-        if not any(line):
-            continue
-        where = f"{path}:{number}"
-        if len(line) != len(HEADER):
-            raise GridError(f"{where}: has {len(line)} values instead of {len(HEADER)}")
+    for where, line in lines_of(path, HEADER):
         kind = line[0].strip()
         if kind not in KINDS:
             raise GridError(f"{where}: kind '{kind}' is not one of {', '.join(KINDS)}{nearest(kind, KINDS)}")

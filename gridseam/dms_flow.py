@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from controllers.dms.gis import electrical_ohm, geojson, line_km, nearest_resour
 from controllers.dms.load_estimation import allocate, supplied_by
 from controllers.dms.network import Bools, Complexes, Floats
 from controllers.dms.power_flow import OnlinePowerFlow, Solution
+from gridseam.dms_csv import lines_of
 from gridseam.dms_grid import DmsGrid
 from sims.core.errors import GridError, nearest
 from sims.der.profiles import Profiles
@@ -156,22 +156,12 @@ def _power(text: str) -> complex:
 
 def _metered(grid: DmsGrid, path: Path | None) -> dict[int, complex]:
     """Read what substations with a meter inject [MVA], by node; a wrong line is named with its number."""
-    if path is None:
-        return {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as text:
-            table = list(csv.reader(text))
-    except (OSError, UnicodeDecodeError) as err:
-        raise GridError(f"{path}: cannot be read: {err}") from err
-    if not table or [c.strip() for c in table[0]] != HEADER:
-        raise GridError(f"{path}:1: the first line is '{','.join(HEADER)}'")
     found = {}
-    for number, line in enumerate(table[1:], start=2):
-        if not any(line):
-            continue
+    for where, (bus, p, q) in lines_of(path, HEADER) if path is not None else ():
         try:
-            bus, p, q = line
             found[grid.node(bus)] = complex(float(p), float(q))
         except (ValueError, GridError) as err:
-            raise GridError(f"{path}:{number}: {err}") from err
+            raise GridError(f"{where}: {err}") from err
+        if not np.isfinite(found[grid.node(bus)]):
+            raise GridError(f"{where}: p_mw and q_mvar are finite numbers")
     return found

@@ -49,6 +49,22 @@ def test_power_flow_follows_a_day_on_period_and_on_change(gridseam):
     assert [row["cause"] for row in still["rows"]] == ["period"] * 7
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("bus:1,-10", "few.csv:3: has 2 values instead of 3"),
+        ("bus:1,-10,x", "few.csv:3: could not convert"),
+        ("bus:1,nan,0", "few.csv:3: p_mw and q_mvar are finite numbers"),
+        ("bus:99,-1,0", "few.csv:3: grid cigre_mv: there is no bus:99"),
+    ],
+)
+def test_a_wrong_line_of_meters_is_named_with_its_number(gridseam, tmp_path, line, says):
+    (tmp_path / "few.csv").write_text(f"bus,p_mw,q_mvar\nbus:3,-1,-0.2\n{line}\n")
+    done = gridseam("dms", "load-estimate", "--grid", "cigre_mv", "--metered", "few.csv")
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.split()), done.stderr
+
+
 def test_loads_add_up_to_what_the_busbars_give(gridseam, tmp_path):
     (tmp_path / "few.csv").write_text("bus,p_mw,q_mvar\nbus:1,-10,-2\nbus:14,-0.5,-0.1\n")
     found = told(gridseam("dms", "load-estimate", "--grid", "cigre_mv", "--drawn", "20,5", "--drawn", "15,4",
