@@ -5,6 +5,7 @@ from copy import deepcopy
 
 import numpy as np
 import pandapower as pp
+import pandapower.networks as pn
 import pytest
 
 from results.kpis.table import compute
@@ -126,6 +127,16 @@ def least_curtailment(watch, run, limits, every):
             if top[k, f] > limits.v_max_pu or (p_mw[k, f] < 0 and full[k, f] > limits.loading_max_percent):
                 out[row, f] = oracle.curtailed_mw(*watch.rows[k], source[k], limits)
     return out
+
+
+@pytest.mark.parametrize(
+    ("case", "cost"), [(pn.case9, 5296.69), (pn.case14, 8081.53), (pn.case30, 576.89), (pn.case39, 41864.18)]
+)
+def test_the_oracle_meets_the_published_optima(case, cost):
+    net = case()
+    net.ext_grid["controllable"] = True  # MATPOWER's slack is a machine like the others
+    pp.runopp(net, init="pf")
+    assert net.res_cost == pytest.approx(cost, abs=0.01)
 
 
 @pytest.fixture
