@@ -16,6 +16,7 @@ from gridseam.dms_options import (
     OpenOption,
     PictureOption,
     RunArgument,
+    VMaxOption,
     VMinOption,
 )
 from gridseam.dms_tell import check_picture, picture_of, tell
@@ -175,7 +176,7 @@ def hosting_capacity(
     cos_phi: Annotated[float, typer.Option(min=0.5, max=1.0, help="Of what is connected.")] = 1.0,
     rise: Annotated[float, typer.Option(help="Change of voltage that is accepted [pu].")] = 0.02,
     v_min: VMinOption = 0.9,
-    v_max: Annotated[float, typer.Option(help="Highest voltage [pu].")] = 1.1,
+    v_max: VMaxOption = 1.1,
     as_json: JsonOption = False,
     picture: PictureOption = None,
 ) -> None:

@@ -159,9 +159,10 @@ def _metered(grid: DmsGrid, path: Path | None) -> dict[int, complex]:
     found = {}
     for where, (bus, p, q) in lines_of(path, HEADER) if path is not None else ():
         try:
-            found[grid.node(bus)] = complex(float(p), float(q))
+            node, power = grid.node(bus), complex(float(p), float(q))
         except (ValueError, GridError) as err:
             raise GridError(f"{where}: {err}") from err
-        if not np.isfinite(found[grid.node(bus)]):
+        if not np.isfinite(power):
             raise GridError(f"{where}: p_mw and q_mvar are finite numbers")
+        found[node] = power
     return found

@@ -14,6 +14,7 @@ from gridseam.dms_options import (
     LoadOption,
     OpenOption,
     PictureOption,
+    VMaxOption,
     VMinOption,
 )
 from gridseam.dms_tell import check_picture, picture_of, tell
@@ -127,7 +128,7 @@ def volt_var(
         list[str] | None, typer.Option(help="Reactive power to be had, either way [Mvar], such as bus:80=2.")
     ] = None,
     v_min: VMinOption = 0.95,
-    v_max: Annotated[float, typer.Option(help="Highest voltage [pu].")] = 1.05,
+    v_max: VMaxOption = 1.05,
     half_band: Annotated[float, typer.Option(help="Half the band aimed at, around the middle [pu].")] = 0.02,
     as_json: JsonOption = False,
     picture: PictureOption = None,
