@@ -32,6 +32,7 @@ from scenarios.schema import Scenario
 from scenarios.upsets import disturbed
 from sims.comms.ledger import FATES
 from sims.core.errors import GridseamError, ModelError
+from sims.core.harness import rarely_collecting
 
 PACKAGES = ("gridseam", "mosaik", "mosaik-api-v3", "pandapower", "lightsim2grid", "numpy", "numba", "simpy", "h5py")
 
@@ -59,7 +60,7 @@ def run_pairing(
         The scenario cannot be assembled (nothing is left behind), or a simulator failed (the file is closed
         with the status "aborted"); the error names simulator and time.
     """
-    with threadpool_limits(1):  # what linear algebra adds up must not depend on how many cores there are
+    with threadpool_limits(1), rarely_collecting():  # sums must not depend on how many cores there are
         return _run(scenario, architecture, stage, Path(out) / f"{architecture}-{stage}.h5", progress, beside)
 
 
@@ -72,7 +73,7 @@ def resume(run_file: str | Path, *, progress: Callable[[int], None] | None = Non
         There is no checkpoint, or it is not one of this scenario and this gridseam; or as `run_pairing`.
     """
     scenario, architecture, stage, checkpoint = interrupted(Path(run_file))
-    with threadpool_limits(1):
+    with threadpool_limits(1), rarely_collecting():
         return _run(scenario, architecture, stage, Path(run_file), progress, None, checkpoint)
 
 

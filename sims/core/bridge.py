@@ -100,7 +100,10 @@ class Bridge(mosaik_api_v3.Simulator):
         return next_ms
 
     def _sound(self, port: str, value: NDArray[Any], time_ms: int) -> NDArray[Any]:
-        """Return a copy of what goes out at a state port, or refuse it: it must keep its shape and be finite."""
+        """Return what goes out at a state port, or refuse it: it must keep its shape and be finite.
+
+        What its model could still write to is copied.
+        """
         before = self._state.get(port)
         if isinstance(before, np.ndarray) and before.shape != value.shape:
             raise ModelError(
@@ -109,7 +112,7 @@ class Bridge(mosaik_api_v3.Simulator):
         if port in self.model.ports.finite and not np.isfinite(value).all():
             at = np.argwhere(~np.isfinite(value))[0].tolist()
             raise ModelError(self.name, time_ms, f"wrote {value[tuple(at)]} to '{port}' at {at}")
-        return frozen(value)
+        return frozen(value) if value.flags.writeable else value
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -67,6 +67,13 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
     return out
 
 
+def given(values: NDArray[Any]) -> NDArray[Any]:
+    """Return `values` to be handed out without a copy: nobody can write to what is returned; their owner never will."""
+    out = values.view()
+    out.flags.writeable = False
+    return out
+
+
 def one(inputs: Inputs, port: str, default: Any = None) -> Any:
     """Return the value of a port that has a single source, or `default` where nothing has come."""
     values = inputs.get(port)

@@ -85,6 +85,7 @@ class EvFleet:
         self._departure = np.zeros(count, dtype=np.int64)  # once more by itself: whoever leaves is sought in all
         self._wakes = np.full(count, NEVER_MS, dtype=np.int64)
         self._busy, self._busy_count = np.zeros(count, dtype=np.int64), 0
+        self._resting = ev_kernel.Resting.of(count)
         self._vehicle_mw: Array = np.zeros((count, 5))
         self._from_ms = self._to_ms = 0
         self._cluster_mw: Array = np.zeros((6, self.clusters))
@@ -142,11 +143,13 @@ class EvFleet:
         Both are consumption, positive, shape [cluster].
         """
         self._depart(now_ms)
-        s = self.settings
+        s, wakes, resting = self.settings, self._wakes, self._resting
+        if dt_ms != self._to_ms - self._from_ms:
+            ev_kernel.rouse(NEVER_MS, wakes, resting)  # what they offer holds for one length of step
         hour = min(max(now_ms // MS_PER_H + _LEAD_H, 0), len(self._price) - 1)
         self._busy_count = ev_kernel.plan(
-            now_ms, dt_ms, self._price[hour], self._wakes, self._vehicles, s.eta_charge, s.eta_discharge, s.v2g_floor,
-            s.v2g_ceiling, self._busy, self._vehicle_mw, self._cluster_mw,
+            now_ms, dt_ms, self._price[hour], wakes, self._vehicles, s.eta_charge, s.eta_discharge, s.v2g_floor,
+            s.v2g_ceiling, self._busy, self._vehicle_mw, self._cluster_mw, resting,
         )
         self._from_ms, self._to_ms = now_ms, now_ms + dt_ms
         return self._cluster_mw[ev_kernel.WISH], self._cluster_mw[ev_kernel.LIMIT]
@@ -158,7 +161,7 @@ class EvFleet:
     @property
     def busy(self) -> int:
         """How many vehicles have something to do in the present step: plugged in, and to charge or to feed back."""
-        return self._busy_count
+        return self._busy_count + int(self._resting.number[0])
 
     @property
     def back_mw(self) -> Array:
@@ -199,11 +202,14 @@ class EvFleet:
             ev_kernel.book(
                 np.ascontiguousarray(p_mw), dt_ms / MS_PER_H, self._busy[: self._busy_count], self._vehicle_mw,
                 self._cluster_mw, self._vehicles, s.eta_charge, s.eta_discharge, self._wakes, NEVER_MS,
+                self._resting,
             )
 
     def get_state(self) -> dict[str, Any]:
         """Return stays, energies and the plan in force."""
-        return {name: np.copy(getattr(self, name)) for name in _STATE} | {n: getattr(self, n) for n in _NUMBERS}
+        state: dict[str, Any] = {name: np.copy(getattr(self, name)) for name in _STATE}
+        state |= {name: getattr(self, name) for name in _NUMBERS}
+        return state | {"resting": [np.copy(column) for column in self._resting]}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
@@ -211,3 +217,4 @@ class EvFleet:
             getattr(self, name)[...] = state[name]
         for name in _NUMBERS:
             setattr(self, name, state[name])
+        self._resting = ev_kernel.Resting(*(np.array(column) for column in state["resting"]))

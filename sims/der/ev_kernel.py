@@ -1,11 +1,12 @@
 """The loops over vehicles, compiled: what each can draw in a step, what it has drawn, and what a cluster can spare.
 
-The first two pass over whoever is away, or full and not to feed back: on most of a day that is nearly everybody.
+The first two pass over whoever is away, or full and not to feed back: on most of a day that is nearly everybody. Who
+is full and may feed back rests: what such a vehicle offers is the same from step to step, and kept.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -26,26 +27,72 @@ WISH, MUST, LIMIT, BACK, EXTRA, BOTH = range(6)
 """What a step plans: wished power, power that cannot wait, largest useful power, feeding back, charging beyond
 need, reserve both ways [MW]; the last by cluster only."""
 
+RESTS_MS = 2**61
+"""When whoever rests wakes: not by itself."""
+
+
+class Resting(NamedTuple):
+    """Vehicles that rest, in the first places of each array: which, their cluster, until when, and what they offer.
+
+    `offer` is [place, feeding back | charging beyond need | both ways], in MW; `number` is how many they are.
+    """
+
+    who: NDArray[np.int64]
+    cluster: NDArray[np.int32]
+    until_ms: NDArray[np.int64]
+    offer: Array
+    number: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, vehicles: int) -> Resting:
+        """Return room for all of them, none of whom rests."""
+        whole, few = np.zeros((2, vehicles), dtype=np.int64), np.zeros(vehicles, dtype=np.int32)
+        return cls(whole[0], few, whole[1], np.zeros((vehicles, 3)), np.zeros(1, dtype=np.int64))
+
+
+@nb.njit(cache=True)  # type: ignore[untyped-decorator]
+def rouse(ends_ms: int, wakes_ms: Any, resting: Any) -> None:
+    """Wake whoever cannot rest until `ends_ms`; forget whoever has woken."""
+    kept = 0
+    for k in range(resting.number[0]):
+        i = resting.who[k]
+        if wakes_ms[i] != RESTS_MS:
+            continue
+        if resting.until_ms[k] < ends_ms:
+            wakes_ms[i] = 0
+            continue
+        if kept < k:
+            resting.who[kept], resting.cluster[kept] = i, resting.cluster[k]
+            resting.until_ms[kept] = resting.until_ms[k]
+            resting.offer[kept, 0], resting.offer[kept, 1] = resting.offer[k, 0], resting.offer[k, 1]
+            resting.offer[kept, 2] = resting.offer[k, 2]
+        kept += 1
+    resting.number[0] = kept
+
 
 @nb.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def plan(
     now_ms: int, dt_ms: int, price: float, wakes_ms: Any, vehicles: Any, eta_c: float, eta_d: float, floor: float,
-    ceiling: float, busy: Any, out: Any, total: Any,
+    ceiling: float, busy: Any, out: Any, total: Any, resting: Any,
 ) -> int:
     """Fill `total` [row, cluster] for the step from `now_ms` on; return how many vehicles have something to do.
 
     These, which `wakes_ms` [vehicle] lets in, come first in `busy`, rising, and their powers in `out` [place in busy,
-    row]. The mode of `vehicles` is 0 at once, 1 by price (up to their limit), 2 spread over the stay.
+    row]; not so those that are `resting`, or begin to. The mode of `vehicles` is 0 at once, 1 by price (up to their
+    limit), 2 spread over the stay.
     """
     total[:] = 0.0
     ends = now_ms + dt_ms
     hours = dt_ms / 3.6e6
-    count = 0
+    rouse(ends, wakes_ms, resting)
+    awake = 0
     for i in range(len(wakes_ms)):
-        busy[count] = i  # overwritten by the next one unless it counts: no branch to guess
-        count += wakes_ms[i] < ends
-    for k in range(count):
-        car = vehicles[busy[k]]
+        busy[awake] = i  # overwritten by the next one unless it counts: no branch to guess
+        awake += wakes_ms[i] < ends
+    count = 0
+    for place in range(awake):
+        i, k = busy[place], count
+        car = vehicles[i]
         remaining, plug = car.remaining_mwh, car.plug_mw
         begin = max(car.arrival_ms, now_ms)
         inside = min(car.departure_ms, ends) - begin
@@ -61,11 +108,7 @@ def plan(
             even = remaining / (eta_c * (car.departure_ms - begin) / 3.6e6) * (inside / dt_ms)
             wish = min(max(even, must), limit)
         c = car.cluster
-        out[k, WISH], out[k, MUST], out[k, LIMIT] = wish, must, limit
-        out[k, BACK], out[k, EXTRA] = 0.0, 0.0
-        total[WISH, c] += wish
-        total[MUST, c] += must
-        total[LIMIT, c] += limit
+        back = extra = both = 0.0
         if car.v2g:
             held, full_mwh = car.e_mwh, car.battery_mwh
             spare = max(held - floor * full_mwh, 0.0) * eta_d / hours
@@ -74,21 +117,42 @@ def plan(
             back = min(full, min(spare, catch_up))
             extra = max(most - limit, 0.0)
             both = max(min(wish + back, most - wish), 0.0)
-            out[k, BACK], out[k, EXTRA] = back, extra
-            total[BACK, c] += back
-            total[EXTRA, c] += extra
-            total[BOTH, c] += both
+            if remaining == 0.0 and inside == dt_ms and plug > 0.0 and catch_up > min(full, spare):
+                lead_ms = back * hours / (eta_c * eta_d * plug) * 3.6e6  # nearer to the end that much comes to bind
+                until_ms = car.departure_ms - np.int64(lead_ms) - 2 * dt_ms
+                if ends <= until_ms:
+                    wakes_ms[i] = RESTS_MS
+                    j = resting.number[0]
+                    resting.who[j], resting.cluster[j], resting.until_ms[j] = i, c, until_ms
+                    resting.offer[j, 0], resting.offer[j, 1], resting.offer[j, 2] = back, extra, both
+                    resting.number[0] = j + 1
+                    continue
+        busy[k] = i
+        count += 1
+        out[k, WISH], out[k, MUST], out[k, LIMIT], out[k, BACK], out[k, EXTRA] = wish, must, limit, back, extra
+        total[WISH, c] += wish
+        total[MUST, c] += must
+        total[LIMIT, c] += limit
+        total[BACK, c] += back
+        total[EXTRA, c] += extra
+        total[BOTH, c] += both
+    for k in range(resting.number[0]):
+        c = resting.cluster[k]
+        total[BACK, c] += resting.offer[k, 0]
+        total[EXTRA, c] += resting.offer[k, 1]
+        total[BOTH, c] += resting.offer[k, 2]
     return count
 
 
 @nb.njit(cache=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def book(
     p_mw: Any, hours: float, busy: Any, out: Any, total: Any, vehicles: Any, eta_c: float, eta_d: float,
-    wakes_ms: Any, never_ms: int,
+    wakes_ms: Any, never_ms: int, resting: Any,
 ) -> None:
     """Share what each cluster drew, `p_mw` [cluster], among its vehicles and book the energy in place.
 
-    Whoever has all that is wanted, and may not feed back, has nothing to do for the rest of the stay.
+    Whoever has all that is wanted, and may not feed back, has nothing to do for the rest of the stay. Who rests goes on
+    resting unless the cluster feeds back, or draws more than is needed.
     """
     part = np.zeros((5, len(p_mw)))
     for c in range(len(p_mw)):
@@ -110,6 +174,16 @@ def book(
         car.remaining_mwh = remaining
         if remaining == 0.0 and not car.v2g:
             wakes_ms[busy[k]] = never_ms
+    for k in range(resting.number[0]):
+        c = resting.cluster[k]
+        if part[3, c] == 0.0 and part[4, c] == 0.0:
+            continue
+        stored = (part[3, c] * resting.offer[k, 1] * eta_c - part[4, c] * resting.offer[k, 0] / eta_d) * hours
+        if stored != 0.0:
+            i = resting.who[k]
+            vehicles[i].e_mwh += stored
+            vehicles[i].remaining_mwh = max(vehicles[i].remaining_mwh - stored, 0.0)
+            wakes_ms[i] = 0
 
 
 @nb.njit(cache=True)  # type: ignore[untyped-decorator]

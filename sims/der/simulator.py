@@ -13,7 +13,7 @@ from sims.core.arrays import summed
 from sims.core.clock import MS_PER_H, MS_PER_S, is_tick, next_tick
 from sims.core.errors import ModelError
 from sims.core.orders import Action, Authorize
-from sims.core.ports import Inputs, Ports, Step, items
+from sims.core.ports import Inputs, Ports, Step, given, items
 from sims.der.dispatch import Dispatch
 from sims.der.ev import EvFleet, EvSettings
 from sims.der.fleet import COMPENSATION, DeviceFleet, DeviceTable, picked
@@ -166,8 +166,8 @@ class DerSimulator:
             d, o, storage = self.dispatch, self.out, self.dispatch.fleet.index["storage"]
             outputs |= {
                 "acts": tuple(actions),
-                "p_mw": o["p"], "q_mvar": o["q"], "pu_mw": o["pu"], "qu_mvar": o["qu"], "pf_mw": o["pf"],
-                "p_avail_mw": d.p_avail_mw, "energy": self._energy_by_feeder(),
+                "p_mw": given(o["p"]), "q_mvar": given(o["q"]), "pu_mw": given(o["pu"]), "qu_mvar": given(o["qu"]),
+                "pf_mw": given(o["pf"]), "p_avail_mw": given(d.p_avail_mw), "energy": self._energy_by_feeder(),
                 "storage": {"p_mw": o["p"][storage], "soc_mwh": d.storage.e_mwh.copy()},
             }
             self._tick_ms = now_ms

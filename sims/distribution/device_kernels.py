@@ -9,6 +9,14 @@ _JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"cont
 
 
 @njit(**_JIT)
+def pick(index, p, q, pu, qu, pf, avail, out):  # type: ignore[no-untyped-def]
+    """Take one's own devices out of the columns of all, into the rows of `out`."""
+    for i in range(index.shape[0]):
+        k = index[i]
+        out[0, i], out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = p[k], q[k], pu[k], qu[k], pf[k], avail[k]
+
+
+@njit(**_JIT)
 def to_nodes(node, curve_pu, curve_qu, curve_pf, p, q, pu, qu, pf, value, slope, p_f, p_node, q_node, pa, qa, pf_node):  # type: ignore[no-untyped-def]
     """Add up injections, amplitudes and slopes over frequency by node; `p_f` takes P at this frequency."""
     p_node[:], q_node[:], pa[:], qa[:], pf_node[:] = 0.0, 0.0, 0.0, 0.0, 0.0

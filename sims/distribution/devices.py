@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sims.core.arrays import summed
+from sims.core.ports import given
 from sims.distribution import device_kernels as kernels
 from sims.distribution.feeders import Feeders
 from sims.grid.curve import Curve
@@ -54,11 +55,10 @@ class Devices:
 
     def __init__(self, places: DeviceMap, feeders: Feeders, curves: Sequence[Curve]) -> None:
         self.places, self._feeders = places, feeders
-        index = places.index
-        whole = index.size and np.array_equal(index, np.arange(index[0], index[0] + index.size))
-        self._pick: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
         self._set = CurveSet.of(curves)
-        n, k, d, w = int(feeders.node_start[-1]), len(curves), index.size, len(feeders.feeders)
+        n, k, d, w = int(feeders.node_start[-1]), len(curves), places.index.size, len(feeders.feeders)
+        self._own = np.zeros((6, d))
+        self._p, self._q, self._pu, self._qu, self._pf, self._avail = self._own
         self._nodal = (*np.zeros((2, n)), *np.zeros((2, n, k)), np.zeros(n))
         self._p_f = np.zeros(d)
         self._source = np.isin(KINDS, GENERATION)
@@ -72,9 +72,7 @@ class Devices:
 
     def take(self, p: Floats, q: Floats, pu: Floats, qu: Floats, pf: Floats, avail: Floats) -> None:
         """Take power, amplitudes and what is available of all devices [MW, Mvar] for a new instant."""
-        self._p, self._q, self._pu, self._qu, self._pf, self._avail = (
-            np.asarray(values)[self._pick] for values in (p, q, pu, qu, pf, avail)
-        )
+        kernels.pick(self.places.index, p, q, pu, qu, pf, avail, self._own)
         self._value[:] = np.nan
 
     def follow(self, f_hz: float) -> float:
@@ -124,9 +122,11 @@ class Devices:
             held = feeders.held[m.feeder]
             at_device[:, held] = self._last[:, held]
         self._last = at_device
-        return {
+        told = {
             "v_pu": vm, "der_avail_mw": avail_node, "der_mw": der_node, "p_node_mw": p_node, "q_node_mvar": q_node,
             "v_dev_pu": v_dev, "p_real_mw": p, "q_real_mvar": q,
+        }  # fmt: skip
+        return {name: given(values) for name, values in told.items()} | {
             "feeder": of_feeder | {"customers": self._of_feeder, "converged": feeders.converged.astype(float)},
         }
 

@@ -78,6 +78,7 @@ class Feeders:
         self.states = [SwitchState(f.grid) for f in feeders]
         self.converged = np.ones(len(feeders), bool)
         self.hold, self.held = hold, np.zeros(len(feeders), bool)
+        self._hangs = np.zeros((len(feeders), 0), np.complex128)
         self._last_mva = np.full(len(feeders), np.nan, np.complex128)
         self._alone: dict[int, FleetPowerFlow] = {}
         self._lowest = np.concatenate([
@@ -136,6 +137,8 @@ class Feeders:
         """Set the positions of all regulated transformers [flat]."""
         if self._pos is not None:
             moved = np.flatnonzero(pos != self._pos)
+            if not moved.size:
+                return
             feeders = np.unique(np.searchsorted(self.tap_start, moved, side="right") - 1)
         else:
             feeders = np.arange(len(self.feeders))
@@ -171,7 +174,9 @@ class Feeders:
         if self.held.any():
             self.forest.power_mva[self.held] = self._last_mva[self.held]
             self.forest.root_mva[1:, self.held] = 0.0
-        return Drawn(*(self.forest.root_mva @ (self.interface[:, None] == np.arange(interfaces))))
+        if self._hangs.shape[1] != interfaces:
+            self._hangs = (self.interface[:, None] == np.arange(interfaces)).astype(np.complex128)
+        return Drawn(*(self.forest.root_mva @ self._hangs))
 
     def _solve_alone(self, f: int, v: complex) -> bool:
         """Solve one feeder by itself, first a little beside `v` for its response, then at it."""

@@ -1,5 +1,6 @@
 """Simulators that nobody here wrote, in processes of their own: in a scenario by name and command."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -152,13 +153,15 @@ def test_one_that_is_killed_is_noticed_within_two_seconds(heart, tmp_path):
 
 
 @linux
-def test_one_of_a_run_that_the_user_ends_is_ended(heart, tmp_path):
+def test_one_of_a_run_that_the_user_ends_is_ended_and_asyncio_has_nothing_to_add(heart, tmp_path, caplog):
     def progress(now_ms):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         run_pairing(load(heart(), None, SHORT), "local", 1, tmp_path, progress=progress)
     assert [gone(pid) for pid in heart.pids()] == [True]
+    gc.collect()
+    assert "Runner for" not in caplog.text
 
 
 ALONE = """\

@@ -3,7 +3,7 @@ import pytest
 
 from sims.core.bridge import STATE, Bridge
 from sims.core.errors import ControllerError, ModelError
-from sims.core.ports import Ports, Step
+from sims.core.ports import Ports, Step, given
 
 
 class Plain:
@@ -47,11 +47,18 @@ def test_inputs_come_by_port_and_simulator():
 
 
 def test_the_inputs_of_mosaik_are_not_kept_or_changed():
-    given = {STATE: {"v": {"grid.state": 1.0}}}
+    inputs = {STATE: {"v": {"grid.state": 1.0}}}
     made = bridge(lambda _: Step(10))
-    made.step(0, given, 0)
+    made.step(0, inputs, 0)
     made.model.seen[0]["v"]["grid"] = 5.0
-    assert given == {STATE: {"v": {"grid.state": 1.0}}}
+    assert inputs == {STATE: {"v": {"grid.state": 1.0}}}
+
+
+def test_an_array_that_nobody_can_write_to_is_handed_on_as_it_is():
+    kept = given(np.array([1.0, 2.0]))
+    made = bridge(lambda _: Step(10, {"p": kept}))
+    made.step(0, {}, 0)
+    assert made.told()["p"] is kept
 
 
 def test_arrays_are_handed_out_as_read_only_copies():

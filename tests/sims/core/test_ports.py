@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sims.core.ports import frozen, items, one
+from sims.core.ports import frozen, given, items, one
 
 
 def test_a_frozen_array_is_a_copy_nobody_can_write():
@@ -19,6 +19,15 @@ def test_freezing_a_view_does_not_keep_its_base():
     held = frozen(base[::2])
     base[:] = -1
     assert held.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+
+
+def test_what_is_given_is_the_array_itself_and_nobody_can_write_to_it():
+    source = np.arange(3.0)
+    held = given(source)
+    assert np.shares_memory(held, source)
+    with pytest.raises(ValueError, match="read-only"):
+        held[0] = 1.0
+    assert source.flags.writeable
 
 
 def test_the_one_source_of_a_port():

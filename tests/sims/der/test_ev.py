@@ -6,6 +6,7 @@ import pytest
 
 from sims.core.errors import ScenarioError
 from sims.der.ev import EvFleet, EvSettings
+from sims.der.ev_kernel import EXTRA, rouse
 from sims.der.sessions import NEVER_MS, Sessions
 
 H = 3_600_000
@@ -172,3 +173,54 @@ def test_stored_counts_the_plugged_in_only():
     assert first == pytest.approx(float(ev.e_mwh[0]))
     ev.plan(3 * H, H)
     assert ev.stored()[0] == 0.0
+
+
+def crowd(seed):
+    """Thirty vehicles in three clusters, most of which may feed back."""
+    rng = np.random.default_rng(seed)
+    n = 30
+    arrival = rng.integers(0, 300, n) * 60_000
+    departure = arrival + rng.integers(60, 700, n) * 60_000
+    never = np.full(n, NEVER_MS)
+    sessions = Sessions(
+        np.sort(rng.integers(0, 3, n)), np.array([arrival, never]), np.array([departure, never]),
+        np.array([rng.uniform(0.001, 0.02, n), np.zeros(n)]), rng.random(n) < 0.8, np.full(n, 0.05),
+    )
+    return EvFleet(sessions, np.array([0.011, 0.022, 0.0037]), np.array(["uncontrolled"] * 3), START)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("minutes", [1, 15])
+def test_who_rests_offers_what_it_would_awake_whatever_is_asked_of_it(seed, minutes):
+    resting, awake = crowd(seed), crowd(seed)
+    rng, step, rested = np.random.default_rng(seed), minutes * 60_000, 0
+    for now in range(0, 17 * H, step):
+        rouse(NEVER_MS, awake._wakes, awake._resting)
+        (wish, most), (wish_too, most_too) = resting.plan(now, step), awake.plan(now, step)
+        rested = max(rested, resting.busy - resting._busy_count)
+        asked = np.where(rng.random(3) < 0.1, rng.uniform(-1, 1.2, 3), wish)
+        back, other = resting.back_mw.copy(), awake.back_mw.copy()
+        np.testing.assert_allclose([wish, most, back], [wish_too, most_too, other], rtol=0, atol=1e-12)
+        reserves = [ev.reserve(asked) for ev in (resting, awake)]
+        np.testing.assert_allclose(*reserves, rtol=0, atol=1e-12)
+        for ev in (resting, awake):
+            ev.advance(np.clip(asked, -back, most + resting._cluster_mw[EXTRA]), step)
+        np.testing.assert_allclose(resting.e_mwh, awake.e_mwh, rtol=0, atol=1e-12)
+        np.testing.assert_allclose(resting.remaining_mwh, awake.remaining_mwh, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(resting.unmet_mwh, awake.unmet_mwh, rtol=0, atol=1e-12)
+    assert rested > 5
+
+
+def test_a_fleet_at_rest_is_taken_up_where_it_was():
+    one, two = crowd(1), crowd(1)
+    for now in range(0, 6 * H, 60_000):
+        wish, _ = one.plan(now, 60_000)
+        one.advance(wish.copy(), 60_000)
+    assert one._resting.number[0] > 5
+    two.set_state(one.get_state())
+    for now in range(6 * H, 15 * H, 60_000):
+        for ev in (one, two):
+            wish, _ = ev.plan(now, 60_000)
+            ev.advance(wish - 0.5 * ev.back_mw, 60_000)
+        assert two.back_mw.tolist() == one.back_mw.tolist()
+    assert two.e_mwh.tolist() == one.e_mwh.tolist()
