@@ -109,63 +109,6 @@ def test_fleet_of_mv_rural(benchmark):
           f"{int(fleet.iterations.max())} iterations; lightsim2grid loop / fleet: {per_feeder / taken:.0f}")
 
 
-def _bare_and_ours(net, calls):
-    """Return (engine's step, lightsim2grid's solve alone, runpp) in seconds."""
-    engine = MeshedPowerFlow(net)
-    assert engine.solve()
-    solved = copy.deepcopy(net)
-    pp.runpp(solved, calculate_voltage_angles=True, tolerance_mva=1e-7, init="dc")
-    assert np.abs(reference.voltages(engine.compiled, solved) - engine.v).max() < 1e-7
-    grid = engine.compiled
-    own = grid.fixed_p_mw + 1j * grid.fixed_q_mvar
-    for kind in ("load", "sgen", "storage"):
-        group = grid.elements[kind]
-        np.add.at(own, group.node, group.p_mw + 1j * group.q_mvar)
-    shapes = [own, 1.01 * own]
-    turn, inner = [0], []
-    solver = engine._solver
-
-    class Clocked:
-        def __getattr__(self, name):
-            return getattr(solver, name)
-
-        def solve(self, *args):
-            started = time.process_time()
-            out = solver.solve(*args)
-            inner.append(time.process_time() - started)
-            return out
-
-    def step():
-        turn[0] ^= 1
-        engine.set_injection(shapes[turn[0]].real, shapes[turn[0]].imag)
-        engine.solve()
-
-    ours = seconds(step, calls)
-    engine._solver = Clocked()
-    seconds(step, calls)
-    bare = float(np.median(inner[1:]))
-    return ours, bare, seconds(lambda: pp.runpp(solved, calculate_voltage_angles=True, init="dc"), 5)
-
-
-def _told(name, ours, bare, runpp):
-    print(f"\n{name}: {ours * 1e6:.0f} us, bare {bare * 1e6:.0f} us, ratio {ours / bare:.2f}; "
-          f"runpp / ours {runpp / ours:.0f}")
-
-
-def test_meshed_case118(benchmark):
-    ours, bare, runpp = benchmark.pedantic(lambda: _bare_and_ours(pn.case118(), 200), rounds=1)
-    _told("case118", ours, bare, runpp)
-
-
-@simbench
-def test_meshed_ehv(benchmark):
-    from scenarios.brought import read
-
-    net = read("simbench:1-EHV-mixed--0-sw").net
-    ours, bare, runpp = benchmark.pedantic(lambda: _bare_and_ours(net, 100), rounds=1)
-    _told("EHV", ours, bare, runpp)
-
-
 def _with_feeders(feeder, count):
     """Return case118 coupled with `count` grids, and what scales each grid's power to match the totals."""
     counts, net = shared(count)

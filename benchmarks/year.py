@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,10 @@ from sims.grid.parallels import merge_parallel_transformers
 from sims.grid.partition import Cut, split
 
 CODE, LEVELS_KV, STEPS = "1-EHVHVMVLV-mixed-all-0-sw", [110.0, 20.0, 0.4], 96
-WITHIN_PU, WITHIN_MVA = 1e-6, 5e-5
-"""What may be left at each boundary; a tenth of the power is, as a rule, over 412 of them."""
+SAY_S = 20.0
+"""How often a run says how far it has come."""
+WITHIN_PU, WITHIN_MVA = 1e-7, 5e-6
+"""What may be left at each boundary; what is left at 412 of them adds up."""
 
 
 def whole() -> Any:
@@ -89,18 +92,21 @@ class Study:
         self.top: MeshedPowerFlow = self.levels[-1].upper  # type: ignore[assignment]
         self.node = np.array([self.grid.node(int(bus)) for bus in buses])
         self.size = self.grid.nominal_mva().size
+        self.above = np.unique(self.node[self.node < self.grid.own_mva.size])  # without those of dark copies
+        self._rows = [_rows(level) for level in self.levels]
 
-    def solve(self, p_mw: Any, q_mvar: Any, gen_mw: Any) -> int:
-        """Solve for injections at the buses [row of the bus table]; return the rounds it took."""
+    def solve(self, p_mw: Any, q_mvar: Any, gen_mw: Any) -> None:
+        """Solve for injections at the buses [row of the bus table]."""
         p, q = (np.bincount(self.node, x, self.size) for x in (p_mw, q_mvar))
         self.top.set("gen", "p_mw", gen_mw)
         self.grid.set_injection(p, q)
-        return self.grid.solve().rounds
+        self.grid.solve()
 
     def readings(self) -> dict[str, Any]:
-        """Return exchanges at every boundary, voltages and loadings from MV up, and extremes of each LV grid."""
-        above = np.concatenate([self.top.loading_percent, *(loading for level in self.levels[1:]
-                                                            for loading in _loadings(level))])
+        """Return how it settled [level], all exchanges, voltages and loadings from MV up, extremes of each LV grid."""
+        above = [self.top.loading_percent]
+        for level, rows in zip(self.levels[1:], self._rows[1:], strict=True):
+            above += _loadings(level, rows)
         low = self.grid
         v_min, v_max, most = (np.zeros(len(low.cut.lower)) for _ in range(3))
         for fleet, parts in low.fleets:
@@ -113,30 +119,46 @@ class Study:
             v_min[parts] = np.minimum.reduceat(vm, low.forest.node_start[:-1])
             v_max[parts] = np.maximum.reduceat(vm, low.forest.node_start[:-1])
             most[parts] = np.maximum.reduceat(low.forest.loading_percent, low.forest.branch_start[:-1])
+        settled = [level.settled for level in self.levels]
         return {
+            "rounds": np.array([each.rounds for each in settled]),
+            "residual_pu": np.array([each.residual_pu for each in settled]),
+            "residual_mva": np.array([each.residual_mva for each in settled]),
             "boundary_mva": np.concatenate([level.s_mva for level in self.levels]),
-            "v_pu": self.levels[1].node_v, "loading_percent": above,
+            "v_pu": self.levels[1].node_v[self.above], "loading_percent": np.concatenate(above),
             "lv_v_min_pu": v_min, "lv_v_max_pu": v_max, "lv_loading_percent": most,
         }
 
 
-def _loadings(level: CoupledPowerFlow) -> list[Any]:
+def _rows(level: CoupledPowerFlow) -> Any:
+    """Return where each branch of the grids that are solved as trees stands among those of all trees."""
+    if level.forest is None:
+        return None
+    forest, rows = level.forest, []
+    for part in np.unique(level.forest_parts):
+        trees = np.flatnonzero(level.forest_parts == part)
+        whose = np.argmax([np.abs(forest.nets[t].y_ff) + np.abs(forest.nets[t].y_tt) > 0 for t in trees], axis=0)
+        rows.append(forest.branch_start[trees][whose] + np.arange(whose.size))
+    return np.concatenate(rows)
+
+
+def _loadings(level: CoupledPowerFlow, rows: Any) -> list[Any]:
     if level.forest is not None:
         level.forest.read()
-    forest = [] if level.forest is None else [level.forest.loading_percent]
-    return [*forest, *(engine.loading_percent for engine in level.single.values())]
+    forest = [] if level.forest is None else [level.forest.loading_percent[rows]]
+    return [*forest, *(grid.engine.loading_percent for grid in level.single.values())]
 
 
-def run(study: Study, drive: Drive, days: range, path: Path) -> None:
-    """Solve and record these days, and how long a processor took [s]."""
+def run(study: Study, drive: Drive, days: range, path: Path, done: Any = None) -> None:
+    """Solve and record these days, and how long a processor took [s]; count the days that are `done`."""
     began = time.process_time()
     with h5py.File(path, "w") as file:
         sets: dict[str, Any] = {}
         for k, day in enumerate(days):
             p, q, gen = drive.day(day)
-            kept: dict[str, list[Any]] = {"rounds": []}
+            kept: dict[str, list[Any]] = {}
             for t in range(STEPS):
-                kept["rounds"].append(study.solve(p[:, t], q[:, t], gen[t]))
+                study.solve(p[:, t], q[:, t], gen[t])
                 for name, values in study.readings().items():
                     kept.setdefault(name, []).append(values.astype("c8" if np.iscomplexobj(values) else "f4"))
             for name, rows in kept.items():
@@ -144,46 +166,77 @@ def run(study: Study, drive: Drive, days: range, path: Path) -> None:
                 if name not in sets:
                     sets[name] = file.create_dataset(name, (STEPS * len(days), *block.shape[1:]), block.dtype)
                 sets[name][STEPS * k : STEPS * (k + 1)] = block
+            file.flush()
+            if done is not None:
+                with done.get_lock():
+                    done.value += 1
         file["day"] = np.array(days)
         file.attrs["cpu_s"] = time.process_time() - began
+        file.attrs["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _used(path: Path) -> float:
-    with h5py.File(path) as file:
-        return float(file.attrs["cpu_s"])
+def _watch(work: list[Any], done: Any, days: int) -> None:
+    """Say now and then how far it has come and how long it will take; a process that fails ends the others."""
+    began = said = time.perf_counter()
+    while any(process.is_alive() for process in work):
+        time.sleep(0.5)
+        if any(process.exitcode for process in work):
+            for process in work:
+                process.terminate()
+            raise SystemExit("a process has failed")
+        now = time.perf_counter()
+        if done.value and now - said > SAY_S:
+            said = now
+            print(f"{done.value} of {days} days in {(now - began) / 60:.1f} min, "
+                  f"{(now - began) / 60 * (days / done.value - 1):.1f} min left", flush=True)
+
+
+def _tell(paths: list[Path], days: int, taken_s: float) -> None:
+    cpu_s, seen = 0.0, {name: [np.zeros((0, 3))] for name in ("rounds", "residual_pu", "residual_mva")}
+    for path in paths:
+        with h5py.File(path) as file:
+            cpu_s += float(file.attrs["cpu_s"])
+            for name, blocks in seen.items():
+                blocks.append(file[name][:])
+            print(f"{path}: days {file['day'][0]} to {file['day'][-1]}, {path.stat().st_size / 1e6:.0f} MB, "
+                  f"{file.attrs['peak_mb']:.0f} MB of memory at most")
+    rounds, left_pu, left_mva = (np.concatenate(blocks) for blocks in seen.values())
+    print(f"{STEPS * days} steps in {taken_s:.0f} s by {len(paths)} processes, {1e3 * cpu_s / STEPS / days:.1f} ms of "
+          "a processor each")
+    print(f"rounds at 0.4, 20 and 110 kV: {' '.join(f'{mean:.2f}' for mean in rounds.mean(axis=0))}, at most "
+          f"{' '.join(f'{most:.0f}' for most in rounds.max(axis=0))}; left at most {left_pu.max():.1e} pu, "
+          f"{left_mva.max():.1e} MVA")
+    print(f"a year of 366 days: {taken_s * 366 / days / 60:.1f} min like this, "
+          f"{cpu_s / days * 183 / 60:.1f} min of two processors")
 
 
 def main() -> None:
-    """Solve the days that are asked for, shared out among processes, and say how long it took."""
+    """Solve the days that are asked for, shared out among processes, and say how long it took.
+
+    Each process takes days that follow each other and begins them from no load, as the first of January does.
+    """
     asked = argparse.ArgumentParser(description=__doc__)
     asked.add_argument("--days", type=int, default=1)
     asked.add_argument("--first", type=int, default=0, help="the day to begin with; 0 is the first of January")
     asked.add_argument("--workers", type=int, default=2)
     asked.add_argument("--out", type=Path, default=Path())
     wish = asked.parse_args()
+    wish.out.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     net = whole()
     drive, study = Drive.of(net), Study(split(net, LEVELS_KV, CODE), net.bus.index)
+    del net
     print(f"read, cut and compiled in {time.perf_counter() - began:.0f} s", flush=True)
     context, share = multiprocessing.get_context("fork"), -(-wish.days // wish.workers)
-    began = time.perf_counter()
+    began, done = time.perf_counter(), context.Value("q", 0)
     shares = [range(wish.first + at, wish.first + min(at + share, wish.days)) for at in range(0, wish.days, share)]
     paths = [wish.out / f"year-{k}.h5" for k in range(len(shares))]
-    work = [context.Process(target=run, args=(study, drive, days, path))
+    work = [context.Process(target=run, args=(study, drive, days, path, done))
             for days, path in zip(shares, paths, strict=True)]
     for process in work:
         process.start()
-    for process in work:
-        process.join()
-        if process.exitcode:
-            raise SystemExit("a process has failed")
-    taken = time.perf_counter() - began
-    cpu = sum(_used(path) for path in paths)
-    step = cpu / STEPS / wish.days
-    print(f"{STEPS * wish.days} steps in {taken:.0f} s by {len(shares)} processes, "
-          f"{1e3 * step:.1f} ms of a processor each")
-    print(f"a year of 366 days: {taken * 366 / wish.days / 60:.1f} min like this, "
-          f"{step * 183 * STEPS / 60:.1f} min of two processors")
+    _watch(work, done, wish.days)
+    _tell(paths, wish.days, time.perf_counter() - began)
 
 
 if __name__ == "__main__":

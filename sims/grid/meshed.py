@@ -1,11 +1,10 @@
-"""A meshed grid with generators that hold voltages, solved by lightsim2grid's Newton-Raphson on KLU."""
+"""A meshed grid with generators that hold voltages, solved by Newton's method."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from lightsim2grid.algorithm import NRSing_KLU
 from numpy.typing import ArrayLike
 
 from sims.core.errors import GridError
@@ -14,19 +13,18 @@ from sims.grid.compiled import CompiledNet
 from sims.grid.element_inputs import ElementInputs
 from sims.grid.flows import FlowReader, Flows
 from sims.grid.generators import Generators
+from sims.grid.newton import Newton
 from sims.grid.no_load import node_turns
 from sims.grid.nodal import NodalMatrix
 from sims.grid.parts import BoolArray, ComplexArray, FloatArray, IntArray
 from sims.grid.roots import Roots
 
-MAX_ITERATIONS = 20
-
 
 class MeshedPowerFlow:
     """Power flow of one grid of any shape, with arrays [node] and [branch].
 
-    lightsim2grid gets the nodal matrix that pandapower's parameters make, never a net to convert. Where it
-    finds no solution pandapower tries; where that fails too, voltages are NaN.
+    The solver gets the nodal matrix that pandapower's parameters make, never a net to convert. Where it finds no
+    solution pandapower tries; where that fails too, voltages are NaN.
 
     Parameters
     ----------
@@ -49,7 +47,6 @@ class MeshedPowerFlow:
         self._gens = Generators(net)
         self._roots = Roots(net)
         self._slots: IntArray = np.array([t.initial - int(t.positions[0]) for t in net.taps], dtype=np.int64)
-        self._solver = NRSing_KLU()
         self._v: ComplexArray = np.ones(net.n_nodes, dtype=np.complex128)
         self._started = self._stale = False
         self.converged, self.iterations = False, 0
@@ -64,7 +61,6 @@ class MeshedPowerFlow:
         self._nodal = NodalMatrix(self._net)
         self._reader = FlowReader(self._net)
         self._turns = node_turns(self._net)
-        self._solver.reset()
         self._started, self._stale, self._sorted, self._fixed = False, True, None, None
         self._joined = not np.array_equal(self._net.rep, np.arange(self.n_nodes))
         root_of = np.full(self.n_nodes, -1, np.int64)
@@ -169,25 +165,19 @@ class MeshedPowerFlow:
         return self._fixed
 
     def _plan(self) -> Any:
-        """Sort the nodes into reference, PV and PQ; kept until a generator changes its part."""
+        """Sort the nodes into reference, PV and PQ for a solver; kept until a generator changes its part."""
         if self._sorted is None:
             net, nodal = self._net, self._nodal
             holds = self._gens.holding(net)
             pv_nodes, first = np.unique(net.rep[net.elements["gen"].node[holds]], return_index=True)
-            n = len(nodal.nodes)
-            ref = nodal.place[[nodal.reference]].astype(np.int32)
-            pv = nodal.place[pv_nodes].astype(np.int32)
-            is_pq = np.ones(n, dtype=bool)
-            is_pq[ref] = is_pq[pv] = False
-            weights = np.zeros(n)
-            weights[ref] = 1.0
-            self._solver.reset()
-            self._sorted = np.nonzero(holds)[0][first], pv, np.nonzero(is_pq)[0].astype(np.int32), weights, ref
+            pv, reference = nodal.place[pv_nodes], int(nodal.place[nodal.reference])
+            newton = Newton(nodal.matrix, reference, pv, self.tolerance_mva / net.base_mva)
+            self._sorted = np.nonzero(holds)[0][first], pv, reference, newton
         return self._sorted
 
     def _newton(self) -> bool:
         net, nodal = self._net, self._nodal
-        holder, pv, pq, weights, ref = self._plan()
+        holder, pv, reference, newton = self._plan()
         if self._stale:
             ratio = np.ones(net.n_nodes, dtype=np.complex128)
             ratio[net.rep[net.roots]] = self._roots.v / self._roots.v[0]
@@ -199,20 +189,12 @@ class MeshedPowerFlow:
         held, vm, self.iterations = self._v, self._gens.vm_pu[holder], 0
         for _ in range(30):
             power = self._power(np.abs(held) if self._depends else self._no_vm)
-            kernels.begin(held, nodal.nodes, ref, self._roots.v[0], pv, vm, power, nodal.place, 1.0 / net.base_mva, v,
-                          s)
-            try:
-                ok = self._solver.solve(nodal.matrix, v, s, ref, weights, pv, pq, MAX_ITERATIONS,
-                                        self.tolerance_mva / net.base_mva)
-            except RuntimeError:
-                ok = False
-            if not ok:
-                self._solver.reset()
+            kernels.begin(held, nodal.nodes, reference, self._roots.v[0], pv, vm, power, nodal.place,
+                          1.0 / net.base_mva, v, s)
+            found, new = newton.solve(v, s), np.empty_like(held)
+            if found is None or not kernels.finish(found, nodal.place, self._root_of, self._roots.v, new):
                 return False
-            self.iterations += int(self._solver.get_nb_iter())
-            new = np.empty_like(held)
-            if not kernels.finish(np.array(self._solver.get_V()), nodal.place, self._root_of, self._roots.v, new):
-                return False
+            self.iterations += newton.iterations
             settled = not self._depends or float(np.abs(np.abs(new) - np.abs(held)).max()) < 1e-10
             held = new
             if settled:
@@ -260,7 +242,7 @@ class MeshedPowerFlow:
 
     def start_from(self, v: ComplexArray) -> None:
         """Begin the next solution at the voltages `v` [node] [pu] and with a fresh factorisation."""
-        self._solver.reset()
+        self._sorted = None
         self._v, self._started = np.array(v, np.complex128), bool(np.isfinite(v).all())
         self._flows = self._readings = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -96,3 +97,12 @@ class TopologyVariants:
 
 def _key(closed: BoolArray, on: BoolArray) -> bytes:
     return np.packbits(closed).tobytes() + np.packbits(on).tobytes()
+
+
+def below(net: CompiledNet, root: int) -> CompiledNet:
+    """Return a radial grid with what hangs below its node `root` alive and all else dark."""
+    if net.roots.size == 1:
+        return net
+    alone = net.roots == root
+    return replace(net, roots=net.roots[alone], root_v=net.root_v[alone]).switched(
+        net.switch_closed, net.branch_in_service)

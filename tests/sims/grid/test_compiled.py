@@ -140,6 +140,12 @@ def _island(net):
     pp.create_load(net, b, 1.0)
 
 
+def _nan_trafo(net):
+    lv = pp.create_bus(net, 0.4)
+    pp.create_transformer(net, 1, lv, "0.4 MVA 20/0.4 kV")
+    net.trafo.loc[0, "vk_percent"] = np.nan
+
+
 def _nan_line(net):
     net.line.loc[0, "x_ohm_per_km"] = np.nan
 
@@ -168,6 +174,7 @@ def _two_setpoints(net):
     (_without_slack, "no ext_grid in service"),
     (_island, r"load 1 at bus 3 is in service on an island without slack"),
     (_nan_line, r"line 0: x_ohm_per_km is nan"),
+    (_nan_trafo, r"trafo 0: vk_percent is nan"),
     (_nan_load, r"load 0: p_mw is nan"),
     (_lost_bus, r"load 0: bus 77 is not in the bus table"),
     (_zero_line, r"line 0: impedance is zero"),
@@ -176,8 +183,9 @@ def _two_setpoints(net):
 ])
 def test_bad_nets_are_refused_with_the_culprit(two_bus, spoil, text):
     spoil(two_bus)
-    with pytest.raises(GridError, match=f"net bad: .*{text}"):
+    with pytest.raises(GridError, match=f"net bad: .*{text}") as caught:
         CompiledNet.from_net(two_bus, "bad")
+    assert "\n" not in str(caught.value), "one fault, one line"
 
 
 def test_all_faults_are_listed_at_once(two_bus):

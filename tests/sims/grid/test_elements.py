@@ -146,18 +146,26 @@ def test_equal_to_pandapower(add, engine, oracle):
             assert _first(found.loading_percent)[rows].max() == pytest.approx(want, abs=1e-5)
 
 
+def _dc(net):
+    return pp.create_bus_dc(net, 20.0), pp.create_bus_dc(net, 20.0)
+
+
 @pytest.mark.parametrize(
     ("create", "text"),
     [
-        (lambda net: pp.create_xward(net, 2, 0, 0, 0, 0, 0.1, 0.1, 1.0), "xward 0: this element is not supported"),
-        (lambda net: pp.create_dcline(net, 1, 3, 1.0, 1.0, 0.01, 1.0, 1.0), "dcline 0: this element is not supported"),
-        (lambda net: pp.create_svc(net, 2, 1.0, -10.0, 1.0, 120.0), "svc 0: this element is not supported"),
-        (lambda net: pp.create_ssc(net, 2, 0.0, 10.0), "ssc 0: this element is not supported"),
-        (lambda net: pp.create_tcsc(net, 2, 3, 1.0, -10.0, 1.0, 120.0), "tcsc 0: this element is not supported"),
+        (lambda net: pp.create_xward(net, 2, 0, 0, 0, 0, 0.1, 0.1, 1.0), "xward 0"),
+        (lambda net: pp.create_dcline(net, 1, 3, 1.0, 1.0, 0.01, 1.0, 1.0), "dcline 0"),
+        (lambda net: pp.create_svc(net, 2, 1.0, -10.0, 1.0, 120.0), "svc 0"),
+        (lambda net: pp.create_ssc(net, 2, 0.0, 10.0), "ssc 0"),
+        (lambda net: pp.create_tcsc(net, 2, 3, 1.0, -10.0, 1.0, 120.0), "tcsc 0"),
+        (lambda net: pp.create_vsc(net, 2, pp.create_bus_dc(net, 20.0), 0.1, 1.0, 0.1), "vsc 0"),
+        (lambda net: pp.create_vsc_stacked(net, 2, *_dc(net), 0.1, 1.0, 0.1), "vsc_stacked 0"),
+        (lambda net: pp.create_vsc_bipolar(net, 2, *_dc(net), 0.1, 1.0, 0.1), "vsc_bipolar 0"),
+        (lambda net: pp.create_line_dc_from_parameters(net, *_dc(net), 1.0, 0.1, 1.0), "line_dc 0"),
     ],
 )
 def test_what_is_not_modelled_is_refused_by_name(create, text):
     net = _base()
     create(net)
-    with pytest.raises(GridError, match=rf"net small: {text}; see docs/elements.md"):
+    with pytest.raises(GridError, match=rf"net small: {text}: this element is not supported; see docs/elements.md$"):
         CompiledNet.from_net(net)

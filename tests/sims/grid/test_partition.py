@@ -6,7 +6,10 @@ import pandapower.networks as pn
 import pytest
 
 from sims.core.errors import GridError
+from sims.grid.compiled import CompiledNet
 from sims.grid.coupled import CoupledPowerFlow
+from sims.grid.held import HeldGrid
+from sims.grid.meshed import MeshedPowerFlow
 from sims.grid.partition import MARK, attach, join, split
 
 
@@ -181,6 +184,78 @@ def test_a_net_cut_at_several_levels_equals_the_whole_and_is_put_together_again(
     net.load[["p_mw", "q_mvar"]] /= 0.7
     net.sgen[["p_mw", "q_mvar"]] /= 0.7
     np.testing.assert_allclose(again.res_bus.vm_pu, _solved(net).res_bus.vm_pu, rtol=0, atol=1e-9)
+
+
+def _open_ring():
+    """Return two transformers that feed one 20 kV ring, open at a line's end, with an LV grid on either side."""
+    net = pp.create_empty_network(name="ring")
+    hv, mv = pp.create_buses(net, 2, 110.0), pp.create_buses(net, 5, 20.0)
+    pp.create_ext_grid(net, hv[0], vm_pu=1.02)
+    pp.create_line(net, hv[0], hv[1], 30.0, "243-AL1/39-ST1A 110.0")
+    pp.create_load(net, hv[1], 10.0, 3.0)
+    pp.create_transformer(net, hv[0], mv[0], "25 MVA 110/20 kV")
+    pp.create_transformer(net, hv[1], mv[4], "25 MVA 110/20 kV")
+    lines = [pp.create_line(net, mv[k], mv[k + 1], 4.0, "NA2XS2Y 1x240 RM/25 12/20 kV") for k in range(4)]
+    pp.create_switch(net, mv[3], lines[2], "l", closed=False)
+    for bus, size in ((1, 3.0), (3, 2.0)):
+        pp.create_load(net, mv[bus], size, size / 4)
+        lv = pp.create_buses(net, 2, 0.4)
+        pp.create_transformer(net, mv[bus], lv[0], "0.4 MVA 20/0.4 kV")
+        pp.create_line(net, lv[0], lv[1], 0.2, "NAYY 4x150 SE")
+        pp.create_load(net, lv[1], 0.08, 0.02)
+    return net
+
+
+@pytest.mark.parametrize("levels", [20.0, [0.4, 20.0]])
+def test_each_side_of_an_open_ring_is_a_tree_of_its_own(levels):
+    net = _solved(_open_ring())
+    cut = split(net, levels)
+    coupled = CoupledPowerFlow(cut, tolerance_pu=1e-10, tolerance_mva=1e-8)
+    ring = coupled.upper if isinstance(coupled.upper, CoupledPowerFlow) else coupled
+    assert [len(part.boundary) for part in ring.cut.lower] == [2]
+    assert ring.forest_parts.tolist() == [0, 0]
+    assert not ring.single
+    coupled.solve()
+    got = coupled.node_v[[coupled.node(bus) for bus in net.bus.index]]
+    want = net.res_bus.vm_pu * np.exp(1j * np.deg2rad(net.res_bus.va_degree))
+    np.testing.assert_allclose(got, want.to_numpy(), rtol=0, atol=1e-8)
+    want_mva = net.res_trafo.p_hv_mw + 1j * net.res_trafo.q_hv_mvar
+    np.testing.assert_allclose(ring.s_mva, want_mva[:2], rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(ring.voltages(0), ring.node_v[ring.places(0)])
+
+
+def test_where_the_slopes_are_known_a_new_solution_takes_two_rounds():
+    net = _open_ring()
+    coupled = CoupledPowerFlow(split(net, [0.4, 20.0]), tolerance_pu=1e-6, tolerance_mva=1e-5)
+    coupled.solve()
+    for factor in (1.1, 0.8, 1.2):
+        s = factor * coupled.nominal_mva()
+        coupled.set_injection(s.real, s.imag)
+        settled = coupled.solve()
+        assert settled.rounds == 2
+        assert settled == coupled.settled
+        assert coupled.upper.settled.rounds == 2
+        assert max(settled.residual_mva, coupled.upper.settled.residual_mva) < 1e-5
+
+
+def test_injections_of_a_held_grid_follow_its_own_voltages():
+    """P(u) = p + dP (u - 1) at every node: what the grid draws is what it injects and loses."""
+    part = split(_tiers(), 20.0).lower[0].net
+    net = CompiledNet.from_net(part)
+    grid = HeldGrid(net, net.roots.tolist(), 1e-9)
+    rng = np.random.default_rng(3)
+    s, per_pu = (rng.uniform(0, size, net.n_nodes) * (-1 - 0.3j) for size in (3.0, 40.0))
+    s[net.roots] = per_pu[net.roots] = 0
+    grid.inject(s.real, s.imag, per_pu)
+    drawn = grid.draw(np.array([1.03, 1.02 * np.exp(-0.01j)]))
+    plain = MeshedPowerFlow(net)
+    plain.set_slack(np.array([1.03, 1.02 * np.exp(-0.01j)]))
+    now = s + per_pu * (grid.engine.vm - 1)
+    plain.set_injection(now.real, now.imag)
+    assert plain.solve()
+    assert np.abs(grid.engine.vm - 1).max() > 1e-3
+    np.testing.assert_allclose(grid.engine.v, plain.v, rtol=0, atol=1e-9)
+    assert drawn.sum().real == pytest.approx(plain.loss_mw - now.real.sum(), abs=1e-6)
 
 
 def test_a_bus_that_no_part_has_is_named():
