@@ -1,4 +1,4 @@
-"""Speed of the DMS functions on a desk: estimation of 100 feeders, N-1, reconfiguration, hosting capacity.
+"""Speed of the DMS functions on a desk: estimation of 100 feeders, N-1, reconfiguration, hosting capacity, curtailment.
 
 Run: pytest benchmarks/bench_dms.py --benchmark-only
 """
@@ -10,6 +10,7 @@ import pandapower as pp
 import pandapower.networks as pn
 import pytest
 
+from controllers.dms.congestion import Lever, Limits, relieve
 from controllers.dms.contingency import screen
 from controllers.dms.flisr import Case, plan
 from controllers.dms.hosting_capacity import at_each_node
@@ -105,3 +106,20 @@ def test_hosting_capacity_of_a_100_bus_feeder(benchmark, hundred):
     net, s = hundred
     loops = Loops(net, net.normal)
     assert len(benchmark(at_each_node, loops, s).p_mw) == 101
+
+
+@pytest.mark.parametrize("count", [10, 25, 50])
+def test_curtailment_of_plants_on_cigre_mv(benchmark, count):
+    """At most 10 ms are wanted; 20 MW are fed in, prices and places by chance, lines loaded threefold."""
+    origin = pn.create_cigre_network_mv(with_der=False)
+    origin.load[["p_mw", "q_mvar"]] *= 0.15
+    net = Network(CompiledNet.from_net(origin, "cigre_mv"))
+    rng, top, base = np.random.default_rng(1), net.topology(net.normal), net.grid.base_mva
+    node = rng.choice([net.grid.bus_node[bus] for bus in (*range(2, 12), 13, 14)], count)
+    have, price = rng.uniform(0.5, 1.5, count), rng.uniform(1.0, 2.0, count)
+    have *= 20.0 / have.sum()
+    s, v_anchor = loads(net.grid).copy(), np.full(len(net.anchor), 1.02 + 0j)
+    np.add.at(s, node, have / base)
+    levers = Lever(node, have, np.zeros(count), have, have, price)
+    found = benchmark(relieve, top, top.flow(s, v_anchor), s, v_anchor, levers, Limits(0.95, 1.05, 100.0))
+    assert found.secure

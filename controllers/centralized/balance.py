@@ -17,7 +17,7 @@ from sims.core.message import Message
 
 DUTY = "balance_cell"
 ENOUGH_H = 1 / 12
-STORAGE, VEHICLES, FEEDING = range(3)
+STORAGE, VEHICLES, CHP = range(3)
 
 
 class BalanceCell:
@@ -26,7 +26,7 @@ class BalanceCell:
     The contracted reserve of the cell's power stations is what lasts, and is called for all that is asked. Until
     it has come the fast resources fill in: storage, then vehicles, which charge less, down to what must be left
     to them. They are let go as it comes, so that neither stored energy nor drivers pay for an outage. What is
-    asked beyond the reserve stays with them, and downwards with PV and wind, held back last.
+    asked beyond the reserve stays with them, and downwards with CHP, then PV and wind, held back last.
 
     CE counts the answer of the DSO's own devices to frequency as the cell's, so that a disturbance elsewhere,
     which they help to contain, is no error here. Energy limits of storage come from the storage ledger, what
@@ -54,7 +54,7 @@ class BalanceCell:
         self._measured_ms = -self._desk.cycle_ms
         self._missing = self._filled_in = 0.0
         register = self._desk.register
-        self._tiers = [register.of(*kinds) for kinds in (("storage",), ("ev",), ("pv", "wind"))]
+        self._tiers = [register.of(*kinds) for kinds in (("storage",), ("ev",), ("chp",), ("pv", "wind"))]
         self._drawn: Floats = np.zeros(len(self._tiers[VEHICLES]))
         # By nameplate, so that the order does not change with clouds and charge, and few are told anew.
         self._order = [np.argsort(-register.p_rated_mw[rows], kind="stable") for rows in self._tiers]
@@ -65,7 +65,7 @@ class BalanceCell:
         return self._desk.mail("tie")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
-        """Return calls to power stations, set-points for storage, caps for vehicles, PV and wind."""
+        """Return calls to power stations, set-points for storage, caps for vehicles, CHP, PV and wind."""
         now_ms = self._desk.read(now_s, inbox)
         newest = max((m for m in inbox if m.topic == "tie"), key=lambda m: m.sent_ms, default=None)
         if newest is None or self._cell is None or newest.sent_ms < self._measured_ms + self._desk.cycle_ms:
@@ -105,10 +105,10 @@ class BalanceCell:
         room = self._room()
         down, up = ([float(r[k].sum()) for r in room] for k in (0, 1))
         # Feed-in is held back only once the stations are as far down as they go.
-        last = down[FEEDING] if least_mw <= -self._stations.reserve_mw else 0.0
-        lowest, highest = sum(down[:FEEDING]) + last, sum(up)
+        last = sum(down[CHP:]) if least_mw <= -self._stations.reserve_mw else 0.0
+        lowest, highest = sum(down[:CHP]) + last, sum(up)
         missing = min(max(asked_mw - min(max(asked_mw, least_mw), most_mw), lowest), highest)
-        dead = max(self._deadband, self._share * (sum(up) - sum(down[:FEEDING])))
+        dead = max(self._deadband, self._share * (sum(up) - sum(down[:CHP])))
         self._missing, wanted = missing, missing if abs(missing) > dead else 0.0
         if abs(wanted - self._filled_in) > dead or wanted == 0.0 != self._filled_in:
             self._filled_in = wanted
@@ -122,7 +122,7 @@ class BalanceCell:
     def _room(self) -> list[tuple[Floats, Floats]]:
         """Return by tier how far each device can go down and up for this duty [MW]."""
         desk = self._desk
-        storage, vehicles, feeding = self._tiers
+        storage, vehicles, *feeding = self._tiers
         down, up = desk.storages.range_mw(storage, for_h=0.25)
         at_once = desk.storages.range_mw(storage, for_h=ENOUGH_H)
         mine = np.nan_to_num(desk.points.wished(DUTY, "p_set_mw")[storage])
@@ -139,8 +139,11 @@ class BalanceCell:
         promised = desk.droop_mw_per_hz[vehicles] * (FULL_HZ - DEADBAND_HZ)
         spare = np.maximum(desk.vehicle_reserve(vehicles).up_mw - promised, 0.0)
         tiers.append((np.zeros(len(vehicles)), np.clip(self._drawn - least, 0.0, spare)))
-        available = desk.feed_in(feeding)[1]
-        tiers.append((-available, np.zeros(len(feeding))))
+        # What substations say could be fed in, by nameplate: it does not move with what is held back.
+        told, register = desk.state.readings.der_avail_mw, desk.register
+        for rows in feeding:
+            available = np.minimum(told[register.place[rows]] * register.share[rows], register.p_rated_mw[rows])
+            tiers.append((-available, np.zeros(len(rows))))
         return tiers
 
     def _distribute(self, total_mw: float, room: list[tuple[Floats, Floats]]) -> None:

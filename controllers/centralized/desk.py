@@ -10,6 +10,7 @@ from controllers.contract import Site
 from controllers.dms.believed_state import BelievedState, shared_state
 from controllers.dms.charging import Charging
 from controllers.dms.feed_in import believed_feed_in
+from controllers.dms.readings import Board
 from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared_set_points
 from controllers.dms.storage import StorageLedger
 from controllers.dms.v2g import Reserve, believed_reserve
@@ -59,13 +60,23 @@ class Desk:
 
         They are kept by whoever is called most often, the first of them; once is enough for all.
         """
-        keeps = self._periods.index(min(self._periods)) == self._seat
-        return frozenset(own) | FILED if keeps else frozenset(own)
+        return frozenset(own) | FILED if self._keeps else frozenset(own)
+
+    @property
+    def _keeps(self) -> bool:
+        return self._periods.index(min(self._periods)) == self._seat
+
+    @property
+    def board(self) -> Board | None:
+        """Where frames for this seat are put up, once and whole; None where it does not keep the files."""
+        return self.state.board if self._keeps else None
 
     def read(self, now_s: float, inbox: Sequence[Message]) -> int:
         """Take in the mail, book the storages, return the time [ms]."""
         now_ms = round(now_s * 1000)
         self.state.take(inbox)
+        if self._keeps:
+            self.state.collect()
         return now_ms
 
     def book_storages(self, now_ms: int) -> None:

@@ -182,8 +182,4 @@ class SupportTsoVoltage:
         points.wish(DUTY, "q_set_mvar", rows, wish)
         after = points.total("q_set_mvar")[rows]
         change = np.where(np.isnan(after), lawful, after) - np.where(np.isnan(before), lawful, before)
-        register = self._desk.register
-        for number in np.unique(register.feeder[rows]):
-            here = register.feeder[rows] == number
-            self._desk.state.expect(register.feeders[number].name, register.node[rows[here]],
-                                    np.zeros(int(here.sum())), change[here])
+        self._desk.state.expect(self._desk.register.place[rows], np.zeros(len(rows)), change)

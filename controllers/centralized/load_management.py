@@ -11,7 +11,6 @@ from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
 from controllers.dms.congestion import below_anchors
 from controllers.dms.feeder_file import FeederFile, Picture
-from controllers.dms.infeed import infeed
 from controllers.dms.load_management import Relief, relieve
 from controllers.dms.network import Bools, Complexes, Floats, Ints
 from controllers.logbook import LOGBOOK
@@ -120,7 +119,7 @@ class ManageLoad:
         picture = self._desk.state.picture(name, now_ms)
         if picture is None:
             return False
-        loading = max(loading, float(picture.loading.max(initial=0.0)))
+        loading = max(loading, picture.fullest_percent)
         known = self._overloads.get(name)
         if known is None:
             if loading > self._most or self._losses:
@@ -202,9 +201,10 @@ class ManageLoad:
         if self._touched(name, file):  # a fault since: no longer this desk's
             del self._sent[name]
             return []
-        carried = infeed(file, self._most)
-        if carried is None or now_ms < order.sent_ms + PATIENCE_MS or file.primary_ms <= order.sent_ms:
+        table = self._desk.state.transformers
+        if not table.metered[file.number] or now_ms < order.sent_ms + PATIENCE_MS or file.primary_ms <= order.sent_ms:
             return []
+        carried = table.infeed(self._most).at(table.own[file.number])
         # All loads rise and fall together; what each busbar draws of the whole tells the switches' state.
         share = np.stack((np.hypot(carried.p_mw, carried.q_mvar), *order.load_mva))
         share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-9)

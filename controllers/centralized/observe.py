@@ -8,6 +8,7 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site
+from controllers.dms.readings import Board
 from controllers.logbook import LOGBOOK
 from sims.core.message import Message
 from sims.core.ports import frozen
@@ -31,12 +32,16 @@ class Observe:
         """Topics that the host hands over."""
         return self._desk.mail()
 
+    @property
+    def board(self) -> Board | None:
+        """Where the host puts substations' frames up."""
+        return self._desk.board
+
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Report feeders estimated since the last call; nothing where no telemetry has come."""
         now_ms = self._desk.read(now_s, inbox)
         out: list[Message] = []
-        for name in self._desk.state.files:
-            picture = self._desk.state.picture(name, now_ms)
+        for name, picture in zip(self._desk.state.files, self._desk.state.pictures(now_ms), strict=True):
             if picture is None or self._reported.get(name) == picture.at_ms:
                 continue
             self._reported[name] = picture.at_ms

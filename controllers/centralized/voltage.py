@@ -8,7 +8,6 @@ import numpy as np
 
 from controllers.centralized.desk import Desk
 from controllers.contract import Site, command
-from controllers.dms import kernels
 from controllers.dms.feeder_file import FeederFile, Picture
 from controllers.dms.network import Complexes, Network
 from controllers.dms.set_points import Floats, Ints
@@ -78,8 +77,9 @@ class ControlVoltage:
         out: list[Message] = []
         acted = False
         asked = desk.points.steers(DUTY, "q_set_mvar")
-        for number, feeder in enumerate(desk.register.feeders):
-            picture = desk.state.picture(feeder.name, now_ms)
+        for number, (feeder, picture) in enumerate(
+            zip(desk.register.feeders, desk.state.pictures(now_ms), strict=True)
+        ):
             seen = self._seen.get(feeder.name, -(10**9))
             if picture is None or picture.at_ms == seen or now_ms - seen < desk.cycle_ms // 2:
                 acted |= bool(asked[number]) and self._gone(number)
@@ -108,7 +108,8 @@ class ControlVoltage:
     def _look(self, number: int, picture: Picture, asked: bool, now_ms: int) -> list[Message]:
         """Move taps where that helps, and inverters where limits are still not held."""
         topology, rows = picture.topology, self._rows[number]
-        if not asked and kernels.between(picture.v, topology.free, self._narrowest.low, self._narrowest.high):
+        low, high = picture.extremes_pu
+        if not asked and self._narrowest.low <= low and high <= self._narrowest.high:
             return []
         size = np.abs(picture.v[topology.free])
         name = self._desk.register.feeders[number].name
@@ -151,7 +152,7 @@ class ControlVoltage:
         after = points.total("q_set_mvar")[rows]
         change = np.where(np.isnan(after), alone, after) - np.where(np.isnan(total), alone, total)
         if np.abs(change).max(initial=0.0) * 1e3 > base:
-            desk.state.expect(name, node, np.zeros(len(rows)), change)
+            desk.state.expect(desk.register.place[rows], np.zeros(len(rows)), change)
 
     def _unasked(
         self, picture: Picture, rows: Ints, total: Floats, others: Floats
@@ -210,16 +211,12 @@ def _metered(file: FeederFile) -> Complexes:
 
 def _tap_data(net: Network, taps: Ints) -> tuple[Floats, Ints]:
     """Return rise per step [anchor] and steps left down and up [2, anchor] at positions `taps` [feed]."""
-    tables = {t.element: t for t in net.grid.taps if t.kind == "trafo"}
     step = np.zeros(len(net.anchor))
     room = np.full((2, len(net.anchor)), 99, dtype=np.int64)
-    for i, trafo in enumerate(net.feed_trafo):
-        table, a = tables[int(trafo)], net.feed_anchor[i]
-        if len(table.positions) < 2:
-            continue
-        step[a] = table.step_percent / 100.0
-        below, above = int(taps[i] - table.positions[0]), int(table.positions[-1] - taps[i])
-        # A tap changer at the high-voltage side raises the busbar by going down.
-        down, up = (above, below) if table.side == "hv" else (below, above)
-        room[:, a] = np.minimum(room[:, a], (down, up))
+    movable = np.flatnonzero(net.feed_step)
+    rise, (low, high) = net.feed_step[movable], net.feed_range[:, movable]
+    anchor, below, above = net.feed_anchor[movable], taps[movable] - low, high - taps[movable]
+    step[anchor] = np.abs(rise)
+    np.minimum.at(room[0], anchor, np.where(rise > 0, below, above))
+    np.minimum.at(room[1], anchor, np.where(rise > 0, above, below))
     return step, room

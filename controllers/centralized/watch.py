@@ -54,8 +54,8 @@ class Watch:
         for name in self._silent.news(silent):
             since_s = (now_ms - files[name].primary_ms) / 1000
             out.append(alarm(self._site, "telemetry", f"nothing heard of {name} for {since_s:.0f} s", since_s))
-        pictures = {name: state.picture(name, now_ms) for name in files}
-        drawn = {name: p for name, p in pictures.items() if p is not None and self._seen.get(name) != p.at_ms}
+        pictures = zip(files, state.pictures(now_ms), strict=True)
+        drawn = {name: p for name, p in pictures if p is not None and self._seen.get(name) != p.at_ms}
         if drawn:
             self._seen |= {name: picture.at_ms for name, picture in drawn.items()}
             out += self._violations(drawn) + self._bad_data(drawn) + self._unobserved(drawn)
@@ -81,7 +81,7 @@ class Watch:
         grid, found = self._site.grid, {}
         limits = Limits(grid.v_min_pu, grid.v_max_pu, grid.loading_max_percent)
         for name, picture in drawn.items():
-            nodes, branches = violated(picture.topology, picture.v, limits, picture.loading)
+            nodes, branches = violated(picture, limits)
             if nodes:
                 free = picture.topology.free
                 v = np.abs(picture.v[free])

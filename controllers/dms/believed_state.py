@@ -15,7 +15,8 @@ from controllers.dms.feeder_file import FeederFile, Picture, blank
 from controllers.dms.load_estimation import allocate, supplied_by
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
 from controllers.dms.quick_estimation import IGNORED_PU2, Feed, Gain, estimate
-from controllers.dms.readings import PSEUDO_SHARE, Readings
+from controllers.dms.readings import PSEUDO_SHARE, Board, Readings
+from controllers.dms.transformers import Transformers
 from sims.core.message import Message
 
 AGES_MIN = (2.5, 7.5, 12.5, 30.0)
@@ -53,12 +54,16 @@ class BelievedState:
         self.v_sigma = float(settings.get("v_sigma", 0.005))
         self.p_sigma = float(settings.get("p_sigma", 0.01))
         self.readings = Readings(site.grid.feeders)
+        self.board = Board()
         nets: dict[int, Network] = {}
         self.files: dict[str, FeederFile] = {}
         for belief in site.grid.feeders:
             net = nets.setdefault(id(belief.grid), Network(belief.grid))
-            self.files[belief.name] = blank(belief, net, self.readings)
+            self.files[belief.name] = blank(belief, net, self.readings, len(self.files))
+        self.transformers = Transformers([file.net for file in self.files.values()])
         self._solutions = 0
+        self._pictures: list[Picture | None] = []
+        self._cycle: int | None = None
 
     @property
     def estimations(self) -> int:
@@ -76,6 +81,7 @@ class BelievedState:
                 file = self.files.get(message.sender)
                 if file is not None and message.sent_ms > file.primary_ms:
                     _note(file, message)
+                    self.transformers.note(file.number, message.sent_ms, message.values)
             elif topic == "fault":
                 self.switch(str(message.sender), message.values.get("tripped_line"), False)
             elif topic == "switched":
@@ -83,6 +89,14 @@ class BelievedState:
                             message.values.get("closed"))
         if frames:
             self.readings.keep(frames)
+
+    def collect(self) -> None:
+        """File what has been put up on the board."""
+        self.take(self.board.mail)
+        if self.board.bundles:
+            self.readings.file(self.board.bundles)
+        self.board.mail.clear()
+        self.board.bundles.clear()
 
     def switch(self, feeder: str, lines: Any, closed: Any) -> None:
         """Believe lines of a feeder to be open or closed."""
@@ -93,20 +107,23 @@ class BelievedState:
         state = file.closed.copy()
         state[rows] = np.atleast_1d(closed)
         if (state != file.closed).any():
-            file.closed, file.cycle = state, -1
+            file.closed, file.cycle, self._cycle = state, -1, None
 
-    def expect(self, feeder: str, node: Ints, p_mw: Floats, q_mvar: Floats, der: bool = False) -> None:
+    def expect(self, place: Ints, p_mw: Floats, q_mvar: Floats | float = 0.0, der: bool = False) -> None:
         """Change the believed injections by what an order will do, until the next frame tells.
 
-        With `der`, `p_mw` is a change of what PV and wind feed in. Voltages metered before count no more: an
-        estimate that believed both them and the order would answer the same deviation twice.
+        Places are nodes, counted through those of all feeders. With `der`, `p_mw` is a change of what PV and wind
+        feed in. Voltages metered before count no more: an estimate that believed both them and the order would
+        answer the same deviation twice.
         """
-        file = self.files[feeder]
-        if file.picture is not None and float(np.abs(p_mw).sum() + np.abs(q_mvar).sum()) > MOVED_MVA:
-            file.v[:] = 0.0
-        np.add.at(file.s, node, (p_mw + 1j * q_mvar) / file.belief.grid.base_mva)
+        readings, of = self.readings, self.readings.of[place]
+        moved = np.bincount(of, np.abs(p_mw) + np.abs(q_mvar), len(self.files)) > MOVED_MVA
+        for file in (file for file, much in zip(self.files.values(), moved.tolist(), strict=True) if much):
+            if file.picture is not None:
+                file.v[:] = 0.0
+        np.add.at(readings.s, place, (p_mw + 1j * q_mvar) / readings.base_mva[of])
         if der:
-            np.add.at(file.der_mw, node, p_mw)
+            np.add.at(readings.der_mw, place, p_mw)
 
     def picture(self, feeder: str, now_ms: int) -> Picture | None:
         """Return the estimate of this cycle, made now if nobody asked before; None before any telemetry."""
@@ -116,6 +133,14 @@ class BelievedState:
             file.cycle = cycle
             self._solutions += 1
         return file.picture
+
+    def pictures(self, now_ms: int) -> list[Picture | None]:
+        """Return the estimates of this cycle of all feeders, in their order; looked for once a cycle."""
+        cycle = (now_ms - self.offset_ms) // self.estimation_ms
+        if cycle != self._cycle:
+            self._pictures = [self.picture(name, now_ms) for name in self.files]
+            self._cycle = cycle if all(file.cycle == cycle for file in self.files.values()) else None
+        return self._pictures
 
     def _estimated(self, file: FeederFile, now_ms: int) -> Picture | None:
         net, belief = file.net, file.belief

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controllers.dms import kernels
+from controllers.dms.feeder_file import Picture
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Topology
 from controllers.dms.optimiser import solve
 from controllers.dms.sensitivity import current_rows, voltage_rows
@@ -77,6 +77,10 @@ class Supply:
     lowest_mw: Floats
     highest_mw: Floats
 
+    def at(self, anchors: slice) -> Supply:
+        """Return that of some of the busbars, as views."""
+        return Supply(self.drawn_mw[anchors], self.lowest_mw[anchors], self.highest_mw[anchors])
+
     def violated(self, given_mw: Floats) -> Bools:
         """Return which busbars draw too much or too little after `given_mw` more was injected below each [anchor]."""
         drawn = self.drawn_mw - given_mw
@@ -112,11 +116,11 @@ def violations(
     return nodes, loading > limits.loading_max_percent + SLACK_PERCENT
 
 
-def violated(topology: Topology, v: Complexes, limits: Limits, loading: Floats) -> tuple[bool, bool]:
-    """Tell whether any node and whether any branch is outside its limits; `loading` [branch] [%]."""
-    low, high = limits.v_min_pu - SLACK_PU, limits.v_max_pu + SLACK_PU
-    full = float(loading.max(initial=0.0)) > limits.loading_max_percent + SLACK_PERCENT
-    return not kernels.between(v, topology.free, low, high), full
+def violated(picture: Picture, limits: Limits) -> tuple[bool, bool]:
+    """Tell whether any node and whether any branch is outside its limits."""
+    low, high = picture.extremes_pu
+    off = low < limits.v_min_pu - SLACK_PU or high > limits.v_max_pu + SLACK_PU
+    return off, picture.fullest_percent > limits.loading_max_percent + SLACK_PERCENT
 
 
 def unlimited(anchors: int) -> Supply:
@@ -149,7 +153,7 @@ def relieve(
     seen_a = np.zeros(len(below), dtype=bool)
     free = np.flatnonzero(usable)
     state = v
-    best, cheapest = Relief(p, v, False), np.inf
+    best = Relief(p, v, False)
     for _ in range(ROUNDS):
         state = topology.flow(_moved(s, levers, p, base), v_anchor, state)
         if not np.isfinite(state).all():
@@ -157,9 +161,8 @@ def relieve(
         bad_v, bad_b = violations(topology, state, limits)
         bad_a = supply.violated(below @ (p - levers.p_mw))
         secure = not (bad_v.any() or bad_b.any() or bad_a.any())
-        price = float((levers.cost * np.abs(p - levers.preferred_mw)).sum())
-        if not best.secure or (secure and price < cheapest):
-            best, cheapest = Relief(p, state, secure), price
+        if secure or not best.secure:
+            best = Relief(p, state, secure)  # each round is linearised nearer to the optimum
         if not (bad_v.any() or bad_b.any() or seen_v.any() or seen_b.any()):
             break  # what transformers draw is a sum: the order of merit is the optimum already
         # A first long step overshoots: the rows it was made for are linearised again where it ended.
@@ -185,11 +188,13 @@ def relieve(
 def by_merit(levers: Lever, supply: Supply, below: Floats) -> Floats:
     """Return the preferred injections, moved in order of cost as far as the transformers' ranges ask for [MW]."""
     p = np.clip(levers.preferred_mw, levers.lower_mw, levers.upper_mw)
-    order = np.argsort(levers.cost, kind="stable")
-    for a in range(len(below)):
-        drawn = supply.drawn_mw[a] - float(below[a] @ (p - levers.p_mw))
-        for excess, room, sign in ((drawn - supply.highest_mw[a], levers.upper_mw - p, 1.0),
-                                   (supply.lowest_mw[a] - drawn, p - levers.lower_mw, -1.0)):
+    for a, (lowest, highest) in enumerate(zip(supply.lowest_mw.tolist(), supply.highest_mw.tolist(), strict=True)):
+        drawn = float(supply.drawn_mw[a]) - float(below[a] @ (p - levers.p_mw))
+        if lowest <= drawn <= highest:
+            continue
+        order = np.argsort(levers.cost, kind="stable")
+        for excess, room, sign in ((drawn - highest, levers.upper_mw - p, 1.0),
+                                   (lowest - drawn, p - levers.lower_mw, -1.0)):
             if excess > 0:
                 part = (np.maximum(room, 0.0) * below[a])[order]
                 used = np.clip(excess - (np.cumsum(part) - part), 0.0, part)
@@ -251,16 +256,18 @@ def _optimum(
     prefer = np.clip(levers.preferred_mw[free], levers.lower_mw[free], levers.upper_mw[free])
     rest = level + table @ (prefer - p[free])
     # Variables: above and below the preferred injection, then shortfalls at the floors and ceilings.
-    a = np.hstack((table, -table, np.eye(m), -np.eye(m)))
     # The tie-break makes the optimum unique where several levers cost and help the same.
     tie = 1e-5 * np.arange(k) / max(k, 1)
     price = levers.cost[free] + tie
     cost = np.concatenate((price, price, np.full(2 * m, SHORTFALL_COST)))
-    room = np.concatenate((levers.upper_mw[free] - prefer, prefer - levers.lower_mw[free]))
-    upper = np.concatenate((np.maximum(room, 0.0), np.full(2 * m, np.inf)))
-    found = solve(cost, a, floor - rest, ceiling - rest, np.zeros(2 * k + 2 * m), upper)
+    room = np.concatenate((levers.upper_mw[free] - prefer, prefer - levers.lower_mw[free], np.full(2 * m, np.inf)))
+    used = np.flatnonzero(room > 0.0)
+    a = np.hstack((table, -table, np.eye(m), -np.eye(m)))[:, used]
+    found = solve(cost[used], a, floor - rest, ceiling - rest, np.zeros(len(used)), room[used])
     if found is None:
         return None
+    change = np.zeros(len(room))
+    change[used] = found
     out = p.copy()
-    out[free] = prefer + found[:k] - found[k : 2 * k]
+    out[free] = prefer + change[:k] - change[k : 2 * k]
     return out

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from controllers.belief import FeederBelief
+from controllers.dms import kernels
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Network, Topology
 from controllers.dms.quick_estimation import Feed, Gain
 from controllers.dms.readings import Readings
@@ -59,6 +60,17 @@ class Picture:
         return self.topology.loading(self.v)
 
     @cached_property
+    def fullest_percent(self) -> float:
+        """The highest loading below the busbars."""
+        return float(self.loading.max(initial=0.0))
+
+    @cached_property
+    def extremes_pu(self) -> tuple[float, float]:
+        """Lowest and highest voltage of the free nodes."""
+        low, high = kernels.extremes(self.v, self.topology.free)
+        return float(low), float(high)
+
+    @cached_property
     def v_sigma(self) -> Floats:
         """Standard deviation of the voltages of the free nodes since they were last heard of [pu]."""
         return self.gain.drift(self.topology)
@@ -75,6 +87,7 @@ class FeederFile:
     load_pu: Floats
     q_load_pu: Floats
     der_pu: Floats
+    number: int = 0
     primary: Mapping[str, Any] = field(default_factory=dict)
     primary_ms: int = -1
     picture: Picture | None = None
@@ -132,10 +145,10 @@ def nameplate(belief: FeederBelief) -> tuple[Floats, Floats]:
     return belief.load_mw, rated
 
 
-def blank(belief: FeederBelief, net: Network, readings: Readings | None = None) -> FeederFile:
+def blank(belief: FeederBelief, net: Network, readings: Readings | None = None, number: int = 0) -> FeederFile:
     """Return a file in which nothing was ever heard; with readings of its own unless it is given the desk's."""
     base = belief.grid.base_mva
     load, der = nameplate(belief)
     q_load = np.maximum(belief.load_mvar, 0.1 * load) / base
     readings = Readings((belief,)) if readings is None else readings
-    return FeederFile(belief, net, readings, net.normal.copy(), load / base, q_load, der / base)
+    return FeederFile(belief, net, readings, net.normal.copy(), load / base, q_load, der / base, number)

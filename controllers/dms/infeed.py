@@ -1,4 +1,4 @@
-"""What the transformers at a feeder's busbars carry by their own meters, and what reactive power takes off them."""
+"""What the transformers at busbars carry by their own meters, and what reactive power takes off them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controllers.dms.feeder_file import FeederFile, Picture
-from controllers.dms.network import Floats
+from controllers.dms.feeder_file import Picture
+from controllers.dms.network import Floats, Ints
 
 LEAST_PERCENT = 1.0
 """A loading below that says little about the rating."""
@@ -20,6 +20,10 @@ class Infeed:
     p_mw: Floats
     q_mvar: Floats
     most_mva: Floats
+
+    def at(self, busbars: slice) -> Infeed:
+        """Return that of some of the busbars."""
+        return Infeed(self.p_mw[busbars], self.q_mvar[busbars], self.most_mva[busbars])
 
     def p_most(self, q_mvar: Floats) -> Floats:
         """Return the active power that may pass beside a reactive power, either way [MW]."""
@@ -41,53 +45,42 @@ class Infeed:
 
 
 class Pace:
-    """How fast what busbars draw moves by itself, apart from what is done about it; half new, half as it was."""
+    """How fast what busbars draw moves by itself, apart from what is done about it; half new, half as it was.
 
-    def __init__(self) -> None:
-        self._idle_mw: Floats = np.zeros(0)
-        self._mw_per_ms: Floats = np.zeros(0)
-        self._at_ms = -(10**9)
-        self.rest()
+    Parameters
+    ----------
+    busbars : int
+        Of all feeders together; `at` says below which of them a look was taken.
+    """
 
-    def rest(self) -> None:
+    def __init__(self, busbars: int) -> None:
+        self._idle_mw, self._mw_per_ms, self._given_mw = np.zeros((3, busbars))
+        self._free_share = np.ones(busbars)
+        self._at_ms = np.full(busbars, -(10**9))
+
+    def rest(self, at: Ints | slice) -> None:
         """Note that nothing is done."""
-        self._given_mw: Floats | float = 0.0
-        self._free_share: Floats | float = 1.0
+        self._given_mw[at], self._free_share[at] = 0.0, 1.0
 
-    def act(self, below: Floats, p_mw: Floats, natural_mw: Floats) -> None:
-        """Note what levers are moved to, and would inject by themselves; `below` [anchor, lever] sees each."""
+    def act(self, at: Ints | slice, below: Floats, p_mw: Floats, natural_mw: Floats) -> None:
+        """Note what levers are moved to, and would inject by themselves; `below` [at, lever] sees each."""
         moved, size = p_mw - natural_mw, np.abs(natural_mw)
-        self._given_mw = below @ moved
-        self._free_share = (below @ np.where(np.abs(moved) < 1e-6, size, 0.0) + 1e-9) / (below @ size + 1e-9)
+        self._given_mw[at] = below @ moved
+        self._free_share[at] = (below @ np.where(np.abs(moved) < 1e-6, size, 0.0) + 1e-9) / (below @ size + 1e-9)
 
-    def ahead(self, drawn_mw: Floats, now_ms: int, ahead_ms: int) -> Floats:
-        """Take what is drawn [anchor]; return by how much that moves in `ahead_ms` [MW].
+    def ahead(self, at: Ints | slice, drawn_mw: Floats, now_ms: Ints | int, ahead_ms: int) -> Floats:
+        """Take what is drawn [at] by meters read at `now_ms`; return by how much that moves in `ahead_ms` [MW].
 
         What is held stands still, the rest goes on as all would have moved unheld. A look that was missed, or more
         than one, breaks the row: then nothing is known of the pace.
         """
-        passed_ms, idle_mw = now_ms - self._at_ms, drawn_mw + self._given_mw
-        if 0 < passed_ms < 2 * ahead_ms and len(idle_mw) == len(self._idle_mw):
-            self._mw_per_ms = (self._mw_per_ms + (idle_mw - self._idle_mw) / passed_ms) / 2
-        elif passed_ms:
-            self._mw_per_ms = np.zeros(len(idle_mw))
-        self._idle_mw, self._at_ms = idle_mw, now_ms
-        moves: Floats = self._mw_per_ms * ahead_ms * self._free_share
+        passed_ms, idle_mw, pace = now_ms - self._at_ms[at], drawn_mw + self._given_mw[at], self._mw_per_ms[at]
+        going_on = (passed_ms > 0) & (passed_ms < 2 * ahead_ms)
+        newer = (pace + (idle_mw - self._idle_mw[at]) / np.where(going_on, passed_ms, 1)) / 2
+        pace = np.where(going_on, newer, np.where(passed_ms == 0, pace, 0.0))
+        self._mw_per_ms[at], self._idle_mw[at], self._at_ms[at] = pace, idle_mw, now_ms
+        moves: Floats = pace * ahead_ms * self._free_share[at]
         return moves
-
-
-def infeed(file: FeederFile, loading_max_percent: float) -> Infeed | None:
-    """Return what the newest frame of a primary substation tells; None without transformers or their meters."""
-    net = file.net
-    count, loading = len(net.feed), file.told("loading_percent")
-    if not count or loading is None or len(loading) < count:
-        return None
-    anchors = len(net.anchor)
-    p, q = (np.bincount(net.feed_anchor, file.primary[k][:count], anchors) for k in ("p_mw", "q_mvar"))
-    worst = np.zeros(anchors)
-    np.maximum.at(worst, net.feed_anchor, loading[:count])
-    most = np.hypot(p, q) * loading_max_percent / np.maximum(worst, 1e-9)
-    return Infeed(p.astype(np.float64), q.astype(np.float64), np.where(worst > LEAST_PERCENT, most, np.inf))
 
 
 def extremes(picture: Picture) -> tuple[Floats, Floats]:

@@ -305,10 +305,10 @@ def loading(row, f, t, y, limit, v, out):  # type: ignore[no-untyped-def]
 
 
 @njit(**_JIT)
-def between(v, at, low, high):  # type: ignore[no-untyped-def]
-    """Tell whether all magnitudes of `v` at nodes `at` are between two bounds."""
+def extremes(v, at):  # type: ignore[no-untyped-def]
+    """Return the lowest and the highest magnitude of `v` at nodes `at`; inf and 0 where there are none."""
+    low, high = np.inf, 0.0
     for i in range(at.shape[0]):
         size = np.abs(v[at[i]])
-        if size > high or size < low:
-            return False
-    return True
+        low, high = min(low, size), max(high, size)
+    return low, high

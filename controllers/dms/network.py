@@ -112,6 +112,13 @@ class Network:
         ends = [(tap.positions[0], tap.positions[-1]) for tap in self._feed_taps]
         return np.array(ends, dtype=np.int64).reshape(-1, 2).T
 
+    @cached_property
+    def feed_step(self) -> Floats:
+        """Rise of the busbar by a position more of each feed [feed] [pu]; negative with taps at the hv side."""
+        steps = [tap.step_percent / 100.0 * (len(tap.positions) > 1) for tap in self._feed_taps]
+        hv = [tap.side == "hv" for tap in self._feed_taps]
+        return np.where(hv, -1.0, 1.0) * np.array(steps, dtype=np.float64)
+
     def feed_admittance(self, taps: Ints) -> Complexes:
         """Return hv-hv, hv-mv, mv-hv and mv-mv of the feeds at tap positions `taps`, array [4, feed] [pu]."""
         found = self._admittances.get(key := taps.tobytes())

@@ -36,19 +36,15 @@ def solve(
     """
     table = np.asarray(rows, dtype=np.float64)
     row, column = np.nonzero(table)
-    lp = highspy.HighsLp()
-    lp.num_col_, lp.num_row_ = len(cost), len(table)
-    lp.col_cost_ = np.asarray(cost, dtype=np.float64)
-    lp.col_lower_, lp.col_upper_ = _bounded(lower), _bounded(upper)
-    lp.row_lower_, lp.row_upper_ = _bounded(row_lower), _bounded(row_upper)
-    lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
-    lp.a_matrix_.start_ = np.searchsorted(row, np.arange(len(table) + 1)).astype(np.int32)
-    lp.a_matrix_.index_ = column.astype(np.int32)
-    lp.a_matrix_.value_ = table[row, column]
     highs = _solver()
     highs.clear()
     _settle(highs)
-    highs.passModel(lp)
+    highs.passModel(
+        len(cost), len(table), len(row), int(highspy.MatrixFormat.kRowwise), int(highspy.ObjSense.kMinimize), 0.0,
+        np.asarray(cost, dtype=np.float64), _bounded(lower), _bounded(upper), _bounded(row_lower),
+        _bounded(row_upper), np.searchsorted(row, np.arange(len(table) + 1)).astype(np.int32),
+        column.astype(np.int32), table[row, column], np.zeros(len(cost), dtype=np.int32),
+    )  # fmt: skip
     highs.run()
     if highs.getModelStatus() not in _SOLVED:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from controllers.belief import FeederBelief
+from controllers.dms import decision_kernels
 from controllers.dms.charging import EV_WEIGHT
 from controllers.dms.network import Bools, Floats, Network
 
@@ -90,9 +91,6 @@ def filling(room_mw: Floats, charge_mw: Floats, below: Floats) -> Floats:
         Lowest power of each, <= 0.
     below : array [anchor, storage]
     """
-    most = below @ -charge_mw
-    share = np.clip(room_mw / np.maximum(most, 1e-9), 0.0, 1.0)
-    # A storage below several busbars fills by the tightest.
-    mine = np.where(below > 0.01, share[:, None], np.inf).min(axis=0)
-    out: Floats = np.where(np.isfinite(mine), mine, 0.0) * charge_mw
+    out = np.empty(len(charge_mw))
+    decision_kernels.filling(room_mw, below @ -charge_mw, charge_mw, below, out)
     return out

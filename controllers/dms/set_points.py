@@ -41,11 +41,11 @@ class Register:
     rows : tuple of int array
         The devices of each feeder.
     feeds_in : bool array [device]
-        PV and wind.
+        PV, wind and CHP.
     place : int array [device]
         Node, counted through the nodes of all feeders.
     share : array [device]
-        Part of the rating of its kind (PV and wind, or all else) at its node.
+        Part of the rating of its kind (what feeds in, or all else) at its node.
     """
 
     def __init__(self, feeders: Sequence[FeederBelief]) -> None:
@@ -69,7 +69,7 @@ class Register:
         self.gateway: Ints = np.array([number.get(name, -1) for name in names], dtype=np.int64)
         self.reachable: Bools = steerable & (self.gateway >= 0)
         self.rows = tuple(np.flatnonzero(self.feeder == i) for i in range(len(tables)))
-        self.feeds_in: Bools = np.isin(self.kind, ("pv", "wind"))
+        self.feeds_in: Bools = np.isin(self.kind, ("pv", "wind", "chp"))
         nodes = np.array([f.grid.n_nodes for f in feeders], dtype=np.int64)
         self.place: Ints = (np.cumsum(nodes) - nodes)[self.feeder] + self.node
         kind = 2 * self.place + self.feeds_in

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from controllers.dms import decision_kernels
 from controllers.dms.network import Bools, Complexes, Floats, Ints, Topology
 from controllers.dms.optimiser import solve
 from controllers.dms.sensitivity import current_rows, voltage_rows
@@ -21,7 +22,8 @@ from controllers.dms.sensitivity import current_rows, voltage_rows
 LIMIT_WEIGHT = 50.0
 WEAR = 4e-6
 """What one tap step must at least improve, as mean squared deviation [pu^2]: 2 mm^2 of contact life."""
-STEPS = (-3, -2, -1, 0, 1, 2, 3)
+MOST_STEPS = 3
+"""By how many positions a tap changer is moved at once, either way."""
 ROUNDS = 5
 ROWS_A_ROUND = 8
 LOSS_WEIGHT = 0.02
@@ -39,10 +41,6 @@ class Band:
     high: Floats | float
     v_min: Floats | float
     v_max: Floats | float
-
-    def beyond(self, v: Floats) -> Floats:
-        """Return how far each voltage is outside the band [pu]."""
-        return np.maximum(np.maximum(v - self.high, self.low - v), 0.0)
 
     def outside(self, v: Floats) -> Floats:
         """Return how far each voltage is outside the limits [pu]."""
@@ -65,19 +63,14 @@ def best_steps(topology: Topology, v: Complexes, step_pu: Floats, band: Band, ro
     room : int array [2, anchor]
         Steps left downwards and upwards.
     """
-    size = np.abs(v[topology.free])
     out = np.zeros(len(step_pu), dtype=np.int64)
-    for a, step in enumerate(step_pu):
-        mine = topology.share[:, a] > 0.5
-        if step == 0.0 or not mine.any():
-            continue
-        steps = np.array([n for n in STEPS if -room[0, a] <= n <= room[1, a]])
-        after = size[mine][None, :] + (steps * step)[:, None] * topology.share[mine, a][None, :]
-        here = band.at(mine)
-        cost = (here.beyond(after) ** 2 + LIMIT_WEIGHT * here.outside(after) ** 2).mean(axis=1)
-        cost = cost + WEAR * np.abs(steps)
-        order = np.lexsort((np.abs(steps), np.round(cost, 12)))
-        out[a] = steps[order[0]]
+    if step_pu.any():
+        bounds = np.empty((4, len(topology.free)))
+        for bound, value in zip(bounds, (band.low, band.high, band.v_min, band.v_max), strict=True):
+            bound[:] = value
+        decision_kernels.tap_steps(
+            topology.share, topology.free, v, step_pu, room, bounds, MOST_STEPS, LIMIT_WEIGHT, WEAR, out
+        )
     return out
 
 

@@ -79,7 +79,7 @@ class Field:
 
     def available(self):
         d = self.belief.devices
-        return np.where(np.isin(d.kind, ("pv", "wind")), self.sun * d.p_rated_mw, 0.0)
+        return np.where(np.isin(d.kind, ("pv", "wind", "chp")), self.sun * d.p_rated_mw, 0.0)
 
     def solve(self):
         self.flow()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,9 +16,11 @@ def export(field):
     return -field.drawn.real.sum() * field.belief.grid.base_mva
 
 
-def run(kit, minutes, load, storage=0.5, sun=0.3, pv=1.2, reserve=0.0, full_s=300.0):
+def run(kit, minutes, load, storage=0.5, sun=0.3, pv=1.2, reserve=0.0, full_s=300.0, chp=0.0):
     """Let the load step at the start; stations give what is called, the whole contract in `full_s`."""
-    field = kit.field(kit.feeder("oberrhein", pv=pv, storage=storage), load=0.5, sun=sun)
+    belief = kit.feeder("oberrhein", pv=pv, storage=storage, wind=chp)
+    kind = np.where(belief.devices.kind == "wind", "chp", belief.devices.kind)
+    field = kit.field(replace(belief, devices=replace(belief.devices, kind=kind)), load=0.5, sun=sun)
     schedule = export(field)
     field.load = load
     field.solve()
@@ -111,6 +115,23 @@ def test_curtails_only_when_storage_is_used_up(kit):
     assert abs(errors[-1]) < 0.4 * errors[0]
     d = field.belief.devices
     assert field.p_set[d.kind == "storage"].sum() < -0.6 * d.p_rated_mw[d.kind == "storage"].sum() * 0.9
+
+
+@pytest.mark.parametrize(("chp_share", "all_of_it"), [(0.6, False), (0.1, True)])
+def test_chp_is_held_back_before_the_sun_and_the_wind(kit, chp_share, all_of_it):
+    field, _, errors, _ = run(kit, 16, 0.1, storage=0.1, sun=0.8, pv=1.2, chp=chp_share)
+    d = field.belief.devices
+    chp, pv = d.kind == "chp", d.kind == "pv"
+    used = 1 - field.der[chp].sum() / field.available()[chp].sum()
+    held_pv = (field.available() - field.der)[pv].sum()
+    assert errors[0] > 3
+    assert abs(errors[-1]) < 0.4 * errors[0]
+    if all_of_it:
+        assert used > 0.95
+        assert held_pv > 1.0
+    else:
+        assert 0.1 < used < 0.9
+        assert held_pv == pytest.approx(0.0, abs=1e-6), "nothing of it while there is CHP to hold back"
 
 
 def test_empty_storage_is_not_asked_to_discharge(kit):

@@ -3,7 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from controllers.centralized.congestion import STEP_PU, ManageCongestion, scheduled
+from controllers.centralized.compensation import STEP_PU
+from controllers.centralized.congestion import ManageCongestion
+from controllers.centralized.kept_storage import scheduled
 from controllers.dms.congestion import Supply
 
 

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from controllers.dms.believed_state import BelievedState
+from controllers.dms.readings import Readings
+from sims.core.bundle import Addresses, Bundle
 from sims.core.message import Message
 
 
@@ -98,10 +100,10 @@ def test_voltages_from_before_an_order_or_a_tap_change_are_not_believed(kit):
     name = field.belief.name
     assert state.picture(name, 60_000).threshold > 0, "the frames' voltages take part"
     nothing = np.zeros(1)
-    state.expect(name, np.array([10]), nothing, nothing + 0.01)
+    state.expect(np.array([10]), nothing, nothing + 0.01)
     state.take([field.primary(300_000)])
     assert state.picture(name, 360_000).threshold > 0, "a trifle changes no voltage"
-    state.expect(name, np.array([10]), nothing, nothing + 1.0)
+    state.expect(np.array([10]), nothing, nothing + 1.0)
     state.take([field.primary(600_000), *field.secondary(60_000)])
     assert state.picture(name, 660_000).threshold == 0
     state.take([field.primary(900_000), *field.secondary(900_000)])
@@ -160,3 +162,52 @@ def test_nothing_metered_but_the_transformers_is_the_classical_allocation(kit):
     groups = np.unique(np.round(share, 9))
     assert len(groups) == len(file.net.anchor), "one share a busbar"
     assert -groups == pytest.approx(0.8, rel=0.05)
+
+
+def two_feeders(kit):
+    fields = [kit.field(kit.feeder("cigre", name=f"dso_1.f0{k}"), sun=0.5) for k in (1, 2)]
+    state = BelievedState(kit.site([field.belief for field in fields]))
+    state.take([message for field in fields for message in (field.primary(0), *field.secondary(0))])
+    return fields, state
+
+
+def test_what_orders_will_do_is_told_by_places_counted_through_all_feeders(kit):
+    fields, state = two_feeders(kit)
+    first, second = state.files.values()
+    pictures = state.pictures(60_000)
+    assert [p.at_ms for p in pictures] == [60_000, 60_000]
+    n, base = len(first.v), fields[0].belief.grid.base_mva
+    before, green = second.s[3], second.der_mw[3]
+    state.expect(np.array([n + 3, n + 3, 4]), np.array([0.3, 0.2, 0.01]), der=True)
+    assert second.s[3] - before == pytest.approx(0.5 / base)
+    assert second.der_mw[3] - green == pytest.approx(0.5)
+    assert (second.v == 0).all(), "voltages from before are believed no more"
+    assert (first.v > 0).any(), "a trifle leaves them"
+    assert state.pictures(120_000) is pictures, "looked for once a cycle"
+    line = int(fields[1].belief.grid.branch_element[0])
+    state.switch("dso_1.f02", [line], [False])
+    again = state.pictures(180_000)
+    assert again[0] is pictures[0]
+    assert again[1].at_ms == 180_000, "estimated anew after a switching"
+
+
+def test_frames_as_columns_tell_what_they_tell_one_by_one(kit):
+    fields, _ = two_feeders(kit)
+    one, whole = (Readings(tuple(field.belief for field in fields)) for _ in range(2))
+    rng = np.random.default_rng(1)
+    frames = [m for field in fields for m in field.secondary(900_000, rng)]
+    frames.append(dataclasses.replace(frames[3], sender="elsewhere.s001"))
+    frames.append(dataclasses.replace(frames[4], values={**frames[4].values, "v_pu": np.nan}))
+    late = [dataclasses.replace(m, sent_ms=0, values={**m.values, "v_pu": 0.5}) for m in frames[:7]]
+    bundles = []
+    for mail in (frames, late):
+        names = [name for name in mail[0].values if name != "der_mw"] if mail is late else list(mail[0].values)
+        columns = {name: np.array([m.values[name] for m in mail]) for name in names}
+        addresses = Addresses(tuple(m.sender for m in mail), ("dms",) * len(mail))
+        bundles.append(Bundle(addresses, np.arange(len(mail)), "secondary", columns, mail[0].sent_ms))
+    one.keep([*frames, *late])
+    whole.file(bundles)
+    for name in ("v", "s", "node_ms", "der_mw", "der_avail_mw"):
+        np.testing.assert_array_equal(getattr(whole, name), getattr(one, name))
+    assert (whole.node_ms == 900_000).sum() == len(frames) - 2
+    assert (whole.der_mw > 0).any()

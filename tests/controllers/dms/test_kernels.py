@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csc_matrix, random_array
 
-from controllers.dms import kernels
+from controllers.dms import decision_kernels, kernels
 from controllers.dms.factors import factors
 from controllers.dms.quick_estimation import Gain, estimate
 
@@ -104,11 +104,49 @@ def test_loading_is_the_larger_end_of_each_branch_that_carries_current(kit):
     assert (percent[~top.joined] == 0).all()
 
 
-def test_between_is_told_by_the_nodes_asked_for_only():
+def test_extremes_are_those_of_the_nodes_asked_for_only():
     v = np.array([1.06, 1.02, 0.97j, -1.0])
-    assert kernels.between(v, np.array([1, 2, 3]), 0.95, 1.05)
-    assert not kernels.between(v, np.array([0, 1]), 0.95, 1.05)
-    assert not kernels.between(v, np.array([2]), 0.98, 1.05)
+    assert kernels.extremes(v, np.array([1, 2, 3])) == pytest.approx((0.97, 1.02))
+    assert kernels.extremes(v, np.array([0])) == pytest.approx((1.06, 1.06))
+    assert kernels.extremes(v, np.zeros(0, dtype=np.int64)) == (np.inf, 0.0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tap_steps_are_those_of_the_plain_enumeration(seed):
+    rng = np.random.default_rng(seed)
+    nf, steps = 12, np.arange(-3, 4)
+    share, free = rng.dirichlet((0.3, 0.3), nf), rng.permutation(15)[:nf]
+    v, step = rng.uniform(0.93, 1.07, 15) * np.exp(1j * rng.normal(size=15)), np.array([0.015, 0.0125])
+    room = rng.integers(0, 4, (2, 2))
+    bounds = np.sort(rng.uniform(0.95, 1.05, (4, nf)), axis=0)[[1, 2, 0, 3]]  # low, high, v_min, v_max
+    wanted = []
+    for a in range(2):
+        mine = share[:, a] > 0.5
+        cost = np.full(7, np.inf)
+        for k, n in enumerate(steps):
+            if -room[0, a] <= n <= room[1, a]:
+                after = np.abs(v[free[mine]]) + n * step[a] * share[mine, a]
+                beyond = np.maximum(np.maximum(after - bounds[1, mine], bounds[0, mine] - after), 0)
+                outside = np.maximum(np.maximum(after - bounds[3, mine], bounds[2, mine] - after), 0)
+                cost[k] = (beyond**2).mean() + 50.0 * (outside**2).mean() + 4e-6 * abs(n)
+        wanted.append(int(steps[cost.argmin()]))
+    out = np.full(2, 9)
+    decision_kernels.tap_steps(share, free, v, step, room, bounds, 3, 50.0, 4e-6, out)
+    assert out.tolist() == wanted
+
+
+def test_of_steps_that_cost_the_same_the_fewest_are_taken():
+    out, share, free = np.full(1, 9), np.ones((2, 1)), np.arange(2)
+    v, bounds = np.array([1.0 + 0j, 1.0]), np.array([[0.9] * 2, [1.1] * 2, [0.9] * 2, [1.1] * 2])
+    decision_kernels.tap_steps(share, free, v, np.array([0.01]), np.full((2, 1), 3), bounds, 3, 50.0, 0.0, out)
+    assert out.tolist() == [0]
+
+
+def test_storages_fill_by_the_tightest_of_the_busbars_they_stand_below():
+    charge, out = np.array([-2.0, -4.0, -1.0]), np.empty(3)
+    below = np.array([[1.0, 0.5, 0.0], [0.0, 0.5, 0.0]])
+    decision_kernels.filling(np.array([3.0, 0.5]), np.array([4.0, 2.0]), charge, below, out)
+    np.testing.assert_allclose(out, [-1.5, -1.0, 0.0])  # three quarters; a quarter; nothing is known of the third
 
 
 def test_ages_say_how_old_what_is_known_is_and_which_voltages_may_be_used():
