@@ -38,7 +38,8 @@ class Controller(Protocol):
     named in `urgent` arrives; `inbox` holds what has arrived since the last call, in order of arrival.
     Three attributes are optional: `reads`, a set of topics, keeps all other mail but the urgent out of the inbox;
     `due_s` [s], read after each call, puts the next one off to the first period not before it; `board`, which
-    controllers of one place share, gets mail on its `topics` in its list `mail` once, past their inboxes.
+    controllers of one place share, gets mail on its `topics` in its list `mail` once, past their inboxes; where it
+    has a list `bundles`, what comes as a bundle for that place alone is put there whole.
     """
 
     urgent: frozenset[str]

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from controllers.agenda import Agenda
+from controllers.bench import Row, rows
 from controllers.contract import Site
 from controllers.logbook import ALARM, LOGBOOK
-from controllers.postmark import ORDER, stamped
+from controllers.postmark import ORDER, franked, stamped
 from controllers.seat import FAR_S, Seat
 from controllers.watchdog import Watchdog
-from sims.core.bundle import unbundled
+from sims.core.bundle import Addresses, Bundle, Mail, unbundled
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
 from sims.core.message import Message
@@ -41,9 +42,11 @@ class ControllerHost:
         for i, seat in enumerate(seats):
             self._seats.setdefault(seat.site.name, []).append(i)
         self._agenda = Agenda(self._ordered)
+        self._seat_together()
         self._authorize = authorize
         self._step_ms = step_ms
         self._readers: dict[tuple[str, str], tuple[list[tuple[int, bool]], list[list[Message]]]] = {}
+        self._racks: dict[tuple[Addresses, str], list[Bundle] | None] = {}
         self.undeliverable = 0
         self._deciding: Seat | None = None
         self._watch = Watchdog(self._who)
@@ -55,7 +58,7 @@ class ControllerHost:
 
     def step(self, now_ms: int, inputs: Inputs) -> Step:
         """Sort the mail, let whoever is due decide, send what passes the audit."""
-        called = self._sort(unbundled([*items(inputs, "own"), *items(inputs, "mail")]), now_ms)
+        called = self._open([*items(inputs, "own"), *items(inputs, "mail")], now_ms)
         watch = self._watch
         try:
             with watch:
@@ -71,23 +74,29 @@ class ControllerHost:
 
     def _turns(self, due: Sequence[int], now_ms: int) -> dict[str, Any]:
         """Let the seats `due` decide one after the other; return what comes of it by port."""
-        outbox: list[Message] = []
+        outbox: list[Mail] = []
         refused: list[Action] = []
         reports: list[Message] = []
         alarms: list[tuple[int, str, str, str, float]] = []
+        seated, benches = self._row_of, set[Row | None]()
         for i in due:
             seat = self._ordered[i]
+            row = seated.get(i)
+            if row is not None and row in benches:
+                continue
             if seat.spans_ms and not seat.staffed(now_ms):
                 seat.inbox, seat.due_ms = [], seat.next_staffed_ms(now_ms)
                 self._agenda.enter(i)
                 continue
-            decided = self._decide(seat, now_ms)
-            due_ms = seat.next_due_ms(now_ms)
-            if due_ms != seat.due_ms:
-                seat.due_ms = due_ms
-                self._agenda.enter(i)
+            who = [i] if row is None else [k for k in due if k in row.place]
+            decided = self._decide(seat, now_ms) if row is None else self._decide_together(row, who, now_ms)
+            benches.add(row)
+            for k in who:
+                self._put_off(k, now_ms)
             for message in decided:
-                if message.receiver == LOGBOOK and message.topic == ALARM:
+                if isinstance(message, Bundle):
+                    outbox.append(message)
+                elif message.receiver == LOGBOOK and message.topic == ALARM:
                     alarms.append(raised(message, now_ms))
                 elif message.receiver == LOGBOOK:
                     reports.append(message)
@@ -98,6 +107,19 @@ class ControllerHost:
         told = (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
         return {port: rows for port, rows in told if rows}
 
+    def _put_off(self, i: int, now_ms: int) -> None:
+        """Write down when a seat that has decided is due next."""
+        seat = self._ordered[i]
+        due_ms = seat.next_due_ms(now_ms)
+        if due_ms != seat.due_ms:
+            seat.due_ms = due_ms
+            self._agenda.enter(i)
+
+    def _seat_together(self) -> None:
+        """Put who decides at one stroke on benches."""
+        self._rows = rows(self._ordered)
+        self._row_of = {i: row for row in self._rows for i in row.numbers}
+
     @property
     def beat_ms(self) -> int:
         """Greatest span that divides all periods at which seats look at their mail [ms]."""
@@ -107,6 +129,41 @@ class ControllerHost:
         """Tell whether mail on `topic` calls a seat at `receiver` at once, rather than wait for its period."""
         seats = (self._ordered[i] for i in self._seats.get(receiver, ()))
         return any(topic in seat.controller.urgent for seat in seats)
+
+    def _opened(self, mail: Sequence[Mail]) -> list[Message]:
+        """Return mail as messages; bundles that one board takes whole are put up there instead."""
+        rest: list[Mail] = []
+        for item in mail:
+            if not isinstance(item, Bundle):
+                rest.append(item)
+                continue
+            key = item.addresses, item.topic
+            if key not in self._racks:
+                self._racks[key] = self._rack(*key)
+            rack = self._racks[key]
+            (rest if rack is None else rack).append(item)
+        return unbundled(rest)
+
+    def _rack(self, addresses: Addresses, topic: str) -> list[Bundle] | None:
+        """Return where bundles of one receiver are put up whole; None where somebody waits for the messages."""
+        receivers = set(addresses.receivers)
+        if len(receivers) != 1 or self._reading(place := receivers.pop(), topic):
+            return None
+        controllers = [self._ordered[i].controller for i in self._seats.get(place, ())]
+        boards = {id(b): b for c in controllers if (b := getattr(c, "board", None)) is not None and topic in b.topics}
+        racks: list[list[Bundle] | None] = [getattr(board, "bundles", None) for board in boards.values()]
+        return racks[0] if len(racks) == 1 else None
+
+    def _open(self, mail: Sequence[Mail], now_ms: int) -> set[int]:
+        """Hand bundles to the benches they are for and sort all other mail; return the seats that are called."""
+        called: set[int] = set()
+        rest: list[Mail] = []
+        for item in mail:
+            taken = [i for row in self._rows for i in row.takes(item)] if isinstance(item, Bundle) else ()
+            called.update(taken)
+            if not taken:
+                rest.append(item)
+        return called | self._sort(self._opened(rest), now_ms)
 
     def _sort(self, mail: list[Message], now_ms: int) -> set[int]:
         """Put mail into the inboxes of whoever is there, by order of arrival; return the seats it calls at once."""
@@ -156,7 +213,18 @@ class ControllerHost:
             decided = seat.controller.decide(now_ms / 1000, inbox)
             if decided is None:
                 raise TypeError("decide returned None; return a list of messages, [] for none")
-            return stamped(seat.site, decided, now_ms, LOGBOOK) if decided else []
+            return stamped(seat.site.name, decided, now_ms, LOGBOOK) if decided else []
+        except GridseamError:
+            raise
+        except Exception as err:
+            raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
+
+    def _decide_together(self, row: Row, due: Sequence[int], now_ms: int) -> list[Mail]:
+        """Let those of a bench that are due decide; what goes wrong there is told of the first of them."""
+        seat = self._deciding = self._ordered[due[0]]
+        self._watch.next()
+        try:
+            return franked(row.decide(now_ms / 1000, due), now_ms, LOGBOOK)
         except GridseamError:
             raise
         except Exception as err:
@@ -197,8 +265,9 @@ class ControllerHost:
             desk = _copied(kept["desk"], memos[seat.site.name])
             _desk(seat.site).clear()
             _desk(seat.site).update(desk)
-        self._readers = {}
+        self._readers, self._racks = {}, {}
         self._agenda = Agenda(self._ordered)
+        self._seat_together()
 
     @property
     def fixed(self) -> dict[str, Any]:

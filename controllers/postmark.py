@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from controllers.contract import Site
+from sims.core.bundle import Bundle, Mail
 from sims.core.errors import ControllerError
 from sims.core.message import Message
 
@@ -16,8 +17,8 @@ ORDER = "command/"
 """How the topic of an order begins; its duty follows."""
 
 
-def stamped(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> list[Message]:
-    """Return messages with their true sender and time; those to the receiver `kept` do not travel and may have gaps.
+def stamped(name: str, decided: Sequence[Message], now_ms: int, kept: str) -> list[Message]:
+    """Return messages with their true sender `name` and time; those to `kept` do not travel and may have gaps.
 
     Raises
     ------
@@ -25,15 +26,30 @@ def stamped(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> l
         One carries a number that is none. An order with an infinite value takes a set-point back; anywhere else
         it is a slip, as nan always is.
     """
-    _require_numbers(site, decided, now_ms, kept)
+    _require_numbers(name, decided, now_ms, kept)
     return [
-        Message(site.name, one.receiver, one.topic, one.values, now_ms, one.size_bytes, one.ttl_ms, one.priority,
+        Message(name, one.receiver, one.topic, one.values, now_ms, one.size_bytes, one.ttl_ms, one.priority,
                 one.arrived_ms)
         for one in decided
     ]
 
 
-def _require_numbers(site: Site, decided: Sequence[Message], now_ms: int, kept: str) -> None:
+def franked(mail: Sequence[Mail], now_ms: int, kept: str) -> list[Mail]:
+    """Return what comes from a bench, which knows who of it sends what, with its true time; else as `stamped`."""
+    out: list[Mail] = []
+    for item in mail:
+        if isinstance(item, Bundle):
+            for name, column in item.values.items():
+                for row in np.flatnonzero(~np.isfinite(column))[:1]:
+                    sender = item.addresses.senders[item.rows[row]]
+                    raise ControllerError(sender, now_ms, f"sent {item.topic} with {name} not finite")
+            out.append(replace(item, sent_ms=now_ms))
+        else:
+            out += stamped(item.sender, [item], now_ms, kept)
+    return out
+
+
+def _require_numbers(name: str, decided: Sequence[Message], now_ms: int, kept: str) -> None:
     """Raise where a message that travels has a number that may not be sent; all are looked at in one go."""
     total = 0.0  # a sum with a number in it that is none is none itself
     orders: list[Any] = []
@@ -52,9 +68,9 @@ def _require_numbers(site: Site, decided: Sequence[Message], now_ms: int, kept: 
     suspect = suspect or (len(others) > 0 and not np.isfinite(_joined(others)).all())
     if suspect:
         for message in decided:
-            for name, value in message.values.items():
+            for key, value in message.values.items():
                 if message.receiver != kept and not _sendable(value, message.topic.startswith(ORDER)):
-                    raise ControllerError(site.name, now_ms, f"sent {message.topic} with {name} not finite")
+                    raise ControllerError(name, now_ms, f"sent {message.topic} with {key} not finite")
 
 
 def _joined(arrays: list[Any]) -> Any:

@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 
 from controllers.contract import Site
-from controllers.distributed.area import column, number
+from controllers.distributed.area import number
 from controllers.distributed.consensus import own_weight
+from controllers.distributed.dispatch import TOP, Dispatch
+from controllers.distributed.feeders import Feeders
 from controllers.distributed.netting import Ledger
-from controllers.distributed.sharing import Shares, by_grain, shared_out
 from controllers.restoration_law import beyond_mw, cell_error
 from controllers.stations import Stations
 from sims.core.message import Message
 
 DUTY = "balance_cell"
+PRICE = "consensus/price"
 DROOP_DEADBAND_HZ = 0.01
 
 
@@ -29,9 +31,10 @@ class CellAgents:
     devices owe as well: what they give to contain a disturbance elsewhere is no error.
 
     The demand is called from the contracted reserve of the cell's power stations, which the agents have dealt out
-    among themselves. Until it has come the feeders fill in, each agent the share that its capacity has in the
-    cell's, in steps, so that a small change is one feeder's; they are let go as the reserve comes. What is
-    demanded beyond the reserve stays with them; PV and wind are held back last.
+    among themselves. Until it has come the feeders fill in at the least cost: storage, then vehicles, downwards CHP
+    and at last PV and wind, by consensus on the incremental cost (see `dispatch.Dispatch`), and behind each agent in
+    steps, so that a small change is one feeder's; they are let go as the reserve comes. What is demanded beyond the
+    reserve stays with them. Feeders are told once the agents agree, at the latest with the next measurement.
 
     The cell's first agent nets the imbalance with those of other cells whose demand has the other sign:
     request -> offer (kept back) -> accept -> confirm, within the tie capacity left on both sides; a deal moves
@@ -66,7 +69,7 @@ class CellAgents:
         Agents that speak for the other cells; by default the first interface of each known cell.
     """
 
-    urgent = frozenset({"tie", "net/request", "net/offer", "net/accept", "net/confirm"})
+    urgent = frozenset({"tie", PRICE, "net/request", "net/offer", "net/accept", "net/confirm"})
     reads = frozenset({"capacity/p", "capacity/cut", "consensus/balance"})
     BEAT_S = 300.0
 
@@ -95,19 +98,21 @@ class CellAgents:
         self.tie_s = -math.inf
         self.shift_mw = 0.0
         self.heard: dict[str, tuple[float, float]] = {}
-        self.capacity: dict[str, list[float]] = {}
-        self.cuts: dict[str, list[float]] = {}
-        self.orders: dict[str, int] = {}
         self.mate_capacity: dict[str, list[float]] = {}
         self.ledger = Ledger()
         self.asked: dict[str, tuple[str, float, float]] = {}
-        self.sent_mw = 0.0
-        self.tell_mw, self.step = float(s.get("tell_mw", 1.0)), float(s.get("step", 0.25))
+        self.tell_mw = float(s.get("tell_mw", 1.0))
+        self.feeders = Feeders(float(s.get("step", 0.25)))
         self.ask_s = float(s.get("ask_s", 300.0))
         self.told: tuple[float, ...] = (0.0,) * 5
         self.told_s = -math.inf
         self.refused_s: dict[str, float] = {}
-        self.shares, self.cut_shares = Shares("share/p"), Shares("share/cut")
+        self.dispatch = Dispatch(
+            dict.fromkeys(self.mates, len(self.mates)), price=0.0, most=TOP / 8, limit=TOP,
+            least_slope=self.deadband_mw / TOP, gain=0.25, dead_mw=self.tell_mw / 4,
+        )
+        self.need_mw = self.amount_mw = 0.0
+        self.active = self.seeking = False
         self.round_s = site.period_ms / 1000
         self.next_s, self.agreed_s = 0.0, -math.inf
         self.count = 0
@@ -115,23 +120,24 @@ class CellAgents:
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Take measurements and letters; with each measurement, or once a period, agree, net, and share out."""
         out: list[Message] = []
-        tie = None
+        tie, asked = None, False
         for message in inbox:
             topic = message.topic
             if topic == "tie":
                 tie = message
             elif topic in ("capacity/p", "capacity/cut"):
-                store = self.capacity if topic == "capacity/p" else self.cuts
-                store[message.sender] = column(message.values["capacity"])
-                self.orders[message.sender] = int(message.values.get("orders", 1))
+                self.feeders.hear(message)
             elif topic == "consensus/balance" and message.sender in self.mates:
                 self._mate(message)
+            elif topic == PRICE:
+                self.dispatch.hear(message)
+                asked = True
             elif topic.startswith("net/"):
                 out += self._net(message, now_s)
         if tie is not None:
             self._error(tie)
         if now_s < self.next_s and tie is None:
-            return out
+            return out + self._seek(now_s) if asked else out
         self.next_s = now_s + self.round_s
         self.stations.advance(now_s)
         self._agree(now_s)
@@ -145,7 +151,7 @@ class CellAgents:
 
     def _tell(self, now_s: float) -> list[Message]:
         """Tell the mates the own view where it is news to them."""
-        view, told = (self.demand_mw, self.shift_mw, *self._own_capacity()), self.told
+        view, told = (self.demand_mw, self.shift_mw, *self.feeders.able_mw()), self.told
         if now_s - self.told_s < self.BEAT_S:
             dead = (self.tell_mw, 1e-9, *(0.05 * mw + 1e-9 for mw in told[2:]))
             if all(abs(new - old) <= most for new, old, most in zip(view, told, dead, strict=True)):
@@ -155,7 +161,7 @@ class CellAgents:
         return [Message(self.site.name, m, "consensus/balance", values, size_bytes=80) for m in self.mates]
 
     def _quiet(self) -> bool:
-        still = abs(self.error_mw) <= self.deadband_mw and abs(self.demand_mw) < 0.1 and self.sent_mw == 0.0
+        still = abs(self.error_mw) <= self.deadband_mw and abs(self.demand_mw) < 0.1 and not self.active
         still = still and abs(self.stations.called_mw) < 0.1
         return still and all(abs(d) < 0.1 for d, _ in self.heard.values()) and self.shift_mw == 0.0
 
@@ -203,45 +209,41 @@ class CellAgents:
         last = cut if low <= -self.stations.reserve_mw else 0.0
         self.demand_mw = min(max(view, low - down - last), high + up)
 
-    def _own_capacity(self) -> tuple[float, float, float]:
-        """Return what the feeders can give up and down, and the generation that can be held back [MW]."""
-        up = down = cut = 0.0
-        for given in self.capacity.values():
-            up, down = up + given[0], down + given[1]
-        for held in self.cuts.values():
-            cut += held[0]
-        return up, down, cut
-
     def _capacity(self) -> tuple[float, float, float]:
-        """Return the same of the whole cell [MW]."""
+        """Return what the cell's feeders can give up and down, and what they can hold back [MW]."""
         up = down = cut = 0.0
         for theirs in self.mate_capacity.values():
             up, down, cut = up + theirs[0], down + theirs[1], cut + theirs[2]
-        own = self._own_capacity()
+        own = self.feeders.able_mw()
         return own[0] + up, own[1] + down, own[2] + cut
 
     def _share(self, now_s: float) -> list[Message]:
-        """Call the stations, and pass the own part of what they lack to the feeders: reserves, then generation cut."""
+        """Call the stations, and have what they lack dispatched among the cell's feeders."""
         out = self.stations.call(DUTY, self.demand_mw, now_s)
         up, down, cut = self._capacity()
         lack = self.demand_mw - self.stations.after(self.round_s)
         if self.stations.reserve_mw and abs(lack) <= max(self.deadband_mw, self.fill_share * (up + down)):
             lack = 0.0
-        filled = min(max(lack, -down), up)
-        side = 0 if filled >= 0 else 1
-        own, whole = self._own_capacity(), (up, down)[side]
-        given = filled * own[side] / whole if whole > 0 else 0.0
-        held = (filled - lack) * own[2] / cut if lack < filled and cut > 0 else 0.0
-        amount, size = given - held, own[side] + (own[2] if side else 0.0)
-        moved = abs(amount - self.sent_mw) > 0.01 * max(size, 1e-9)
-        ended = amount == 0 and self.sent_mw != 0
-        if not (moved or ended or now_s >= min(self.shares.due_s, self.cut_shares.due_s)):
-            return out
-        self.sent_mw = amount
-        sizes = by_grain({name: c[side] for name, c in self.capacity.items()}, self.orders)
-        out += self.shares.letters(self.site.name, now_s, shared_out(given, sizes, self.step), sizes)
-        cuts = by_grain({name: c[0] for name, c in self.cuts.items()}, self.orders)
-        return out + self.cut_shares.letters(self.site.name, now_s, shared_out(held, cuts, self.step), cuts)
+        self.need_mw = min(max(lack, -down - cut), up) / len(self.cell.interfaces)
+        if self.seeking:  # no agreement since the last measurement: what there is, is better than nothing
+            out += self._tell_feeders(now_s)
+        return out + self._seek(now_s, again=True) if self.need_mw or self.active else out
+
+    def _seek(self, now_s: float, *, again: bool = False) -> list[Message]:
+        """Go one round towards the cheapest dispatch; once there is no news, tell the feeders."""
+        dispatch = self.dispatch
+        self.amount_mw = dispatch.step(self.need_mw, self.feeders.sources())
+        self.active = self.need_mw != 0.0 or abs(dispatch.average[0]) >= self.tell_mw
+        if not self.active:
+            self.amount_mw = 0.0
+            dispatch.rest()
+        news = dispatch.news and bool(self.mates)
+        self.seeking = news and self.active
+        out = dispatch.letters(self.site.name, PRICE) if news or (again and self.active) else []
+        return out if self.seeking else out + self._tell_feeders(now_s)
+
+    def _tell_feeders(self, now_s: float) -> list[Message]:
+        return self.feeders.letters(self.site.name, self.amount_mw, now_s)
 
     def _ask(self, now_s: float) -> list[Message]:
         """Ask the other cells to take the own imbalance; repeat an acceptance that was not confirmed."""

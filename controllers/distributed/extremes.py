@@ -77,25 +77,24 @@ class Extremes:
 
     def range_pu(self) -> tuple[float, float]:
         """Return the lowest and the highest voltage of the area, NaN while dark."""
-        self._sort()
-        lowest, highest = math.nan, math.nan
-        for v_pu, below_pu, above_pu in zip(self.own_pu, self.below_pu, self.above_pu, strict=True):
-            if v_pu > self.DARK_PU:
-                lowest = v_pu + below_pu if math.isnan(lowest) else min(lowest, v_pu + below_pu)
-                highest = v_pu + above_pu if math.isnan(highest) else max(highest, v_pu + above_pu)
-        return lowest, highest
+        if not self.fresh or len(self.above_pu) != len(self.own_pu):
+            self._sort()
+        each = zip(self.own_pu, self.below_pu, self.above_pu, strict=True)
+        live = [(v_pu + below_pu, v_pu + above_pu) for v_pu, below_pu, above_pu in each if v_pu > self.DARK_PU]
+        if len(live) < 2:
+            return live[0] if live else (math.nan, math.nan)
+        return min(low for low, _ in live), max(high for _, high in live)
 
     def highest_at(self, k: int) -> float:
         """Return the highest voltage that goes with one of the own ones, NaN while that is dark."""
-        self._sort()
+        if not self.fresh or len(self.above_pu) != len(self.own_pu):
+            self._sort()
         live = k < len(self.own_pu) and self.own_pu[k] > self.DARK_PU
         return self.own_pu[k] + self.above_pu[k] if live else math.nan
 
     def _sort(self) -> None:
         """Find the extreme differences to each of the own voltages, the own one's included."""
         count = len(self.own_pu)
-        if self.fresh and len(self.above_pu) == count:
-            return
         self.above_pu, self.below_pu = [0.0] * count, [0.0] * count
         for (_, node), offset in self.offset_pu.items():
             k = self._source(node)

@@ -1,13 +1,15 @@
-"""Relief of transformers that import too much: the areas of a feeder discharge and let charging wait."""
+"""Relief of transformers and lines that import too much: the areas behind discharge and let charging wait."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from controllers.contract import Site
 from controllers.distributed.area import Area, column
 from controllers.distributed.book import shared
-from controllers.distributed.paths import transformer_mva
+from controllers.distributed.paths import fed_by, transformer_mva
 from controllers.distributed.picture import picture_of
 from controllers.distributed.reserve import reserve_of
 from controllers.distributed.sharing import ShareTree
@@ -19,10 +21,12 @@ DUTY = "manage_congestion"
 class RelieveImport:
     """Answers import overload, which no curtailment helps, with the reserve of the feeder's areas.
 
-    The leading agent sees its transformers' loading each minute. What is beyond `target_percent` is added to
-    the amount it asks of the areas, what is below is taken off slowly, and the tree of areas shares it out among
-    what stands behind that transformer.
-    The amount stays within what the areas have, so nothing winds up; it is taken off slowly, so that vehicles
+    The leading agent sees its transformers' loading each minute, every other one that of the line which feeds its
+    area. What is beyond `target_percent` is added to the amount that whoever sees it asks of the areas, what is
+    below is taken off slowly, and the tree of areas shares it out among what stands behind that transformer or
+    line, all at one share of what they have, to within a step. Where both ask, the larger amount is given: what
+    relieves a line relieves the transformer above it too.
+    An amount stays within what the areas have, so nothing winds up; it is taken off slowly, so that vehicles
     that were held back do not all charge at once. What a vehicle must draw to be ready when it leaves, it draws,
     whatever it is told.
 
@@ -37,9 +41,13 @@ class RelieveImport:
         Part of the room taken off per round once there is some (0.1).
     step : float
         Of `sharing.stepped` (0.25).
+
+    Notes
+    -----
+    A line that brings less than `NEAR` of what it may is looked at each `LOOK_S`.
     """
 
-    LOOK_S = 900.0
+    LOOK_S, NEAR = 900.0, 0.5
 
     def __init__(self, site: Site) -> None:
         self.site = site
@@ -60,6 +68,9 @@ class RelieveImport:
         self.reads: frozenset[str] = frozenset()
         self.board = picture_of(site, self.area)
         self.frames, self.primary, self.asking = 0, self.board.primary, False
+        self.own, self.near = self.board.own, False
+        self.under = max(int(fed_by(self.area.feeder.grid)[self.area.own_node]), 0)
+        self.line_mw = 0.0
         self.given = [0.0] * len(self.trees)
         self.due_s = self.look_s = 0.0
 
@@ -81,10 +92,14 @@ class RelieveImport:
         if primary is not None and primary is not self.primary and self.area.leads:
             act = self._adjust(primary) or act
             self.primary = primary
+        own = self.board.own
+        if own is not None and own is not self.own and not self.area.leads:
+            act = self._watch(own.values) or act
+            self.own = own
         if act:
             self.look_s = now_s + self.LOOK_S
-        # The leading agent looks at its transformers each round, the others when something is due.
-        self.due_s = now_s if self.area.leads else self.look_s
+        # The leading agent looks at its transformers each round, the others when their line is near its limit.
+        self.due_s = now_s if self.area.leads or self.near else self.look_s
         if not act:
             return []
         self.reserve.count(now_s)
@@ -92,8 +107,8 @@ class RelieveImport:
         for k, tree in enumerate(self.trees):
             tree.own = [self.reserve.relief_capacity_mw(k)]
             out += [] if self.area.leads else tree.announce(self.site.name, now_s)
-            own, letters = tree.split(self.site.name, now_s)
-            out += letters + self._deliver(k, own, now_s)
+            part, letters = tree.split(self.site.name, now_s, least=self.line_mw if k == self.under else 0.0)
+            out += letters + self._deliver(k, part, now_s)
         return out
 
     def _adjust(self, primary: Message) -> bool:
@@ -106,13 +121,27 @@ class RelieveImport:
             over = ((percent if p_mw > 0 else 0.0) - self.target) / 100 * mva
             if tree.amount == 0.0 and over <= (self.limit - self.target) / 100 * mva:
                 continue
-            amount = tree.amount + (self.gain if over > 0 else self.release) * over
-            # Below a thousandth of the transformer nothing is left to ask for.
-            amount = 0.0 if amount < 1e-3 * mva else min(amount, tree.total[0])
+            amount = self._moved(tree.amount, over, mva, tree.total[0])
             moved = moved or amount != tree.amount
             tree.amount = amount
         self.asking = any(tree.amount for tree in self.trees)
         return moved
+
+    def _moved(self, amount: float, over: float, rating: float, most: float) -> float:
+        """Return what is asked once `over` MVA too much were measured, all in MW or MVA."""
+        amount += (self.gain if over > 0 else self.release) * over
+        # Below a thousandth of the rating nothing is left to ask for.
+        return 0.0 if amount < 1e-3 * rating else min(amount, most)
+
+    def _watch(self, values: Mapping[str, Any]) -> bool:
+        """Move what is asked behind the line that feeds the area after this measurement; tell whether it moved."""
+        percent, mva = brought(self.area, values)
+        before = self.line_mw
+        if before > 0 or percent > self.limit:
+            over = (percent - self.target) / 100 * mva
+            self.line_mw = self._moved(before, over, mva, self.trees[self.under].total[0])
+        self.near = self.line_mw > 0 or percent > self.NEAR * self.limit
+        return self.line_mw != before
 
     def _deliver(self, trafo: int, amount: float, now_s: float) -> list[Message]:
         given = self.given[trafo]
@@ -122,3 +151,20 @@ class RelieveImport:
             return []
         self.given[trafo] = amount
         return self.reserve.relieve(DUTY, trafo, amount, now_s)
+
+
+def brought(area: Area, values: Mapping[str, Any]) -> tuple[float, float]:
+    """Return loading [%] and rating [MVA] of the fullest line from the area that feeds this one.
+
+    Parameters
+    ----------
+    values : mapping
+        Of an `own` measurement, as in `Area.export_excess_mva`. A line that carries power back counts as empty.
+    """
+    found = 0.0, 0.0
+    columns = (column(values[f"boundary_{name}"]) for name in ("line", "p_mw", "q_mvar"))
+    for line, p_mw, q_mvar, other in zip(*columns, column(values["neighbour_area"]), strict=True):
+        if other == area.parent_number:
+            mva = area.rating_mva(int(line))
+            found = max(found, (100 * math.hypot(p_mw, q_mvar) / mva if p_mw < 0 else 0.0, mva))
+    return found

@@ -108,14 +108,13 @@ class Reserve:
         """Return the power of each battery that can still discharge (1) or charge (-1) [MW]."""
         return self._able[0 if side > 0 else 1]
 
-    def capacity_mw(self) -> tuple[float, float]:
-        """Return what can be given up and down for the balance of the cell [MW]."""
+    def capacity_mw(self) -> tuple[float, float, float]:
+        """Return what batteries can give up and down for the balance of the cell, and vehicles up [MW]."""
         if not self.relief_mw.any():
-            return float(self.able_mw(1).sum() + self.ev_mw.sum()), float(self.able_mw(-1).sum())
-        storage, ev = self._relieving()
+            return float(self.able_mw(1).sum()), float(self.able_mw(-1).sum()), float(self.ev_mw.sum())
+        storage, held = self._relieving()
         free = np.isnan(storage)
-        up = float(self.able_mw(1) @ free) + float(self.ev_mw @ ~ev)
-        return up, float(self.able_mw(-1) @ free)
+        return float(self.able_mw(1) @ free), float(self.able_mw(-1) @ free), float(self.ev_mw @ np.isnan(held))
 
     def relief_capacity_mw(self, trafo: int) -> float:
         """Return what can be given up behind one transformer [MW]."""
@@ -137,33 +136,34 @@ class Reserve:
         self.balance_mw = amount_mw
         return self._letters(duty, now_s)
 
-    def _relieving(self) -> tuple[Floats, NDArray[np.bool_]]:
-        """Return the set-point of each battery that relieves, nan for others, and which clusters do."""
-        storage, ev = np.full(len(self.rated_mw), np.nan), np.zeros(len(self.ev_mw), dtype=bool)
+    def _relieving(self) -> tuple[Floats, Floats]:
+        """Return the set-point of each battery that relieves and what each cluster holds back, nan for others."""
+        storage, held = np.full(len(self.rated_mw), np.nan), np.full(len(self.ev_mw), np.nan)
         if not self.relief_mw.any():
-            return storage, ev
+            return storage, held
         able = self.able_mw(1)
         for trafo in np.flatnonzero(self.relief_mw > 0).tolist():
             behind, amount = self.storage_under == trafo, float(self.relief_mw[trafo])
             given = filled(np.where(behind, able, 0.0), amount)
             storage[behind] = given[behind]
             rest = amount - float(np.nansum(given))
-            room = np.where(self.ev_under == trafo, (1.0 - KEPT_SHARE) * self.ev_mw, 0.0)
-            ev |= np.isfinite(filled(room, rest)) & (rest > 1e-9)
-        return storage, ev
+            behind, room = self.ev_under == trafo, (1.0 - KEPT_SHARE) * self.ev_mw
+            if rest > 1e-9:
+                held[behind] = filled(np.where(behind, room, 0.0), rest)[behind]
+        return storage, held
 
     def _letters(self, duty: str, now_s: float) -> list[Message]:
-        storage, ev = self._relieving()
+        storage, held = self._relieving()
         amount = self.balance_mw
         able = np.where(np.isnan(storage), self.able_mw(1 if amount > 0 else -1), 0.0)
         given = filled(able, amount)
         storage = np.where(np.isfinite(given), given, storage)
         rest = amount - float(np.nansum(given))
-        stop = np.zeros(len(ev), dtype=bool)
+        stop = np.zeros(len(held), dtype=bool)
         if rest > 1e-9:
-            stop = np.isfinite(filled(np.where(ev, 0.0, self.ev_mw), rest))
+            stop = np.isfinite(filled(np.where(np.isnan(held), self.ev_mw, 0.0), rest))
         self.storage.wish("power", storage if np.isfinite(storage).any() else None)
-        drawn = np.where(stop, self.back_mw, np.where(ev, -KEPT_SHARE * self.ev_mw, np.nan))
+        drawn = np.where(stop, self.back_mw, held - self.ev_mw)
         self.ev.wish("power", drawn if np.isfinite(drawn).any() else None)
         return self.storage.letters(duty, now_s, self.ttl_s) + self.ev.letters(duty, now_s, self.ev_ttl_s)
 

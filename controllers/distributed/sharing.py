@@ -55,7 +55,7 @@ class ShareTree:
     """One agent's place in the sharing: capacities are summed upwards, amounts are split downwards.
 
     Each agent knows its own capacity and the sums its children told it. It tells its parent (the leading
-    agent: the interface's agent) the sum when it has moved by more than `dead` of itself, or after
+    agent: the interface's agent) the sum when a number has moved by more than `dead` of the largest, or after
     `REFRESH_S`; with it goes the number of orders it would take. Who gives most per order comes first.
 
     Parameters
@@ -63,7 +63,7 @@ class ShareTree:
     what : str
         ``q``, ``p``, ``droop``: mail travels as ``capacity/what`` and ``share/what``.
     width : int
-        Numbers that make up a capacity (one, or two for up and down).
+        Numbers that make up a capacity (one, or one for each direction and kind of source).
     orders : int
         Orders that moving all of the own capacity takes.
     step : float
@@ -118,8 +118,9 @@ class ShareTree:
             if not any(sums):
                 return []
         elif now_s - self.told_s < self.REFRESH_S:
+            dead = self.dead * max(map(abs, self.told)) + 1e-9
             for new, old in zip(sums, self.told, strict=True):
-                if abs(new - old) > self.dead * abs(old) + 1e-9:
+                if abs(new - old) > dead:
                     break
             else:
                 return []
@@ -128,20 +129,24 @@ class ShareTree:
         values = {"capacity": np.array(sums), "orders": orders}
         return [Message(sender, self.parent, self.capacity_topic, values, size_bytes=60)]
 
-    def split(self, sender: str, now_s: float, side: int = 0) -> tuple[float, list[Message]]:
+    def split(
+        self, sender: str, now_s: float, tiers: Sequence[int] = (0,), least: float = 0.0
+    ) -> tuple[float, list[Message]]:
         """Return the own part of the amount in force and the letters with the children's parts.
 
         Parameters
         ----------
-        side : int
-            Which of the capacities the split follows.
+        tiers : sequence of int
+            Which of the capacities the split follows, the cheapest first.
+        least : float
+            What is given here even if less is asked from above, where amounts have one sign.
         """
-        if not self.amount and not self.shares.in_force:
+        amount = max(self.amount, least) if least else self.amount
+        if not amount and not self.shares.in_force:
             return 0.0, []
-        sizes = {name: size[side] for name, size in self.below.items()}
-        sizes[sender] = self.own[side]
-        sizes = by_grain(sizes, {**self.orders_below, sender: self.own_orders})
-        parts = shared_out(self.amount, sizes, self.step)
+        capacities = {**self.below, sender: self.own}
+        orders = {**self.orders_below, sender: self.own_orders}
+        parts, sizes = by_merit(amount, capacities, orders, tiers, self.step)
         own = parts.pop(sender)
         return own, self.shares.letters(sender, now_s, parts, sizes)
 
@@ -155,6 +160,32 @@ def shared_out(amount: float, sizes: Mapping[str, float], step: float) -> dict[s
     """Return the part of each, by `stepped`, or pro rata where `step` is 0."""
     parts = stepped(amount, list(sizes.values()), step) if step else split_pro_rata(amount, list(sizes.values()))
     return dict(zip(sizes, parts, strict=True))
+
+
+def by_merit(
+    amount: float, capacities: Mapping[str, Sequence[float]], orders: Mapping[str, int], tiers: Sequence[int],
+    step: float,
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the part of each and its size: nobody's second tier is touched while anybody's first has room.
+
+    Parameters
+    ----------
+    capacities, orders : mapping of name
+        What each can give by column, and the orders that moving all of it takes.
+    tiers : sequence of int
+        Columns, the cheapest first; what exceeds all of them stays with the last.
+    step : float
+        Of `stepped`; 0 splits pro rata.
+    """
+    parts: dict[str, float] = {}
+    for tier in tiers:
+        sizes = by_grain({name: size[tier] for name, size in capacities.items()}, orders)
+        whole = sum(sizes.values())
+        given = amount if tier == tiers[-1] else min(max(amount, -whole), whole)
+        for name, part in shared_out(given, sizes, step).items():
+            parts[name] = parts.get(name, 0.0) + part
+        amount -= given
+    return parts, {name: sum(capacities[name][tier] for tier in tiers) for name in parts}
 
 
 def split_pro_rata(amount: float, capacities: Sequence[float]) -> list[float]:

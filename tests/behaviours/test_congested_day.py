@@ -179,6 +179,18 @@ def test_an_hour_and_a_half_at_noon(study):
     assert ours <= 1.1 * least[1:].sum()
 
 
+def test_lines_that_cars_overload_in_the_evening(tmp_path):
+    scenario = load("congested_day", "evening")
+    with (Run(run_pairing(scenario, "local", 1, tmp_path)) as first,
+          Run(run_pairing(scenario, "distributed", 2, tmp_path)) as second):  # fmt: skip
+        before, after = compute(first), compute(second)
+        full = second.values("line", "loading_percent").max(axis=1)
+    assert before["line_overload_h"] > 3
+    assert after["line_overload_h"] <= 0.1 * before["line_overload_h"]
+    assert after["ev_unmet_mwh"] <= before["ev_unmet_mwh"] + 0.01 * before["ev_served_mwh"]
+    assert full[30:].max() < 105
+
+
 @pytest.mark.validate
 def test_the_whole_day(study, record_property):
     """Give with ``--junit-xml`` what every pairing curtails, and which share of stage 1's violations it removes."""
@@ -195,3 +207,4 @@ def test_the_whole_day(study, record_property):
     assert set(gone) == set(VIOLATIONS)
     assert min(gone.values()) >= 0.9, gone
     assert mwh["centralized", 2] <= 1.1 * least_mwh
+    assert removed(figures["local", 1], figures["distributed", 2])["line_overload_h"] >= 0.9

@@ -11,6 +11,7 @@ from controllers.host import ControllerHost
 from controllers.responsibility import Responsibility
 from controllers.seat import Seat
 from controllers.specimen import TIE_LINE, small_belief, small_feeder, small_grid
+from sims.core.bundle import unbundled
 from sims.core.message import Message
 
 
@@ -259,7 +260,7 @@ class Town:
             if mail or own or self.now_ms % self.host._step_ms == 0 or self.now_ms == self.next_ms:
                 step = self.host.step(self.now_ms, {"mail": {"comms": mail}, "own": {"metering": own}})
                 self.next_ms = step.next_ms
-                for message in step.outputs.get("outbox", ()):
+                for message in unbundled(step.outputs.get("outbox", ())):
                     self.mail.append((self.now_ms, message))
                     sealed(message)
                     if not self.lost(message):

@@ -9,6 +9,7 @@ from controllers.logbook import LOGBOOK
 from controllers.responsibility import Responsibility
 from controllers.seat import Seat
 from controllers.specimen import small_belief
+from sims.core.bundle import Addresses, Bundle
 from sims.core.errors import ControllerError
 from sims.core.message import Message
 
@@ -90,6 +91,35 @@ def test_what_several_read_is_put_up_once_and_calls_nobody():
     h.step(60_000, {})
     assert first.seen[-1] == second.seen[-1] == (60.0, []), "nobody finds it in its inbox as well"
     assert other.seen[-1] == (60.0, ["own"]), "who has no board does"
+
+
+def frames(*receivers):
+    addresses = Addresses(("x",) * len(receivers), receivers)
+    return Bundle(addresses, np.arange(len(receivers)), "own", {"v_pu": np.ones(len(receivers))})
+
+
+def test_a_board_that_takes_bundles_gets_what_is_for_its_place_alone_whole():
+    first, second = Diary(site()), Diary(site(AGENT))
+    first.board = board = Board("own")
+    board.bundles = []
+    h = host(first, second)
+    whole, shared = frames(DMS, DMS), frames(DMS, AGENT)
+    h.step(60_000, deliver(whole, shared))
+    assert board.bundles == [whole]
+    assert [m.receiver for m in board.mail] == [DMS], "of several receivers each gets its own messages"
+    assert [topics for _, topics in second.seen] == [["own"]]
+    assert [topics for _, topics in first.seen] == [[]]
+
+
+def test_a_bundle_is_opened_where_somebody_waits_for_its_messages():
+    keeper, reader = Diary(site()), Diary(site())
+    keeper.board = board = Board("own")
+    board.bundles = []
+    h = host(keeper, reader)
+    h.step(60_000, deliver(frames(DMS, DMS)))
+    assert board.bundles == []
+    assert len(board.mail) == 2
+    assert [topics for _, topics in reader.seen] == [["own", "own"]]
 
 
 def test_a_board_goes_on_after_a_restart():

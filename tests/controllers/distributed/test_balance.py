@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from controllers.belief import Belief
 from controllers.contract import Site
 from controllers.distributed.balance import CellAgents
-from controllers.distributed.delivery import ShareActive
+from controllers.distributed.delivery import FALLING, RISING, ShareActive
 from controllers.specimen import small_belief, small_feeder
 from sims.core.message import Message
 
@@ -16,13 +18,14 @@ NAMES = (*small_feeder().agents, *CELL_1, *CELL_2)
 class Cells:
     """Two cells with an imbalance each; what the agents have their feeders deliver changes the tie flow."""
 
-    def __init__(self, town, imbalance, capacity=((300, 300), (100, 100), (500, 500)), with_areas=False, **kwargs):
+    def __init__(self, town, imbalance, capacity=((300, 300, 0), (100, 100, 0), (500, 500, 0)), with_areas=False,
+                 cut=(0.0, 200.0), **kwargs):
         classes = {name: [CellAgents] for name in (*CELL_1, *CELL_2)}
         if with_areas:
             classes |= {name: [ShareActive] for name in small_feeder().agents}
         names = tuple(classes)
         self.town = town(classes, sites=names, roles=dict.fromkeys(names, "agent"), **kwargs)
-        self.imbalance, self.capacity, self.with_areas = imbalance, capacity, with_areas
+        self.imbalance, self.capacity, self.cut, self.with_areas = imbalance, capacity, cut, with_areas
         self.given = dict.fromkeys((*CELL_1, *CELL_2), 0.0)
         self.called = dict.fromkeys((f"gen.GENROU_{k}" for k in (1, 2, 3)), 0.0)
         self.come = dict(self.called)
@@ -48,9 +51,10 @@ class Cells:
             mail += [world.own(a, now_ms) for a in range(4)]
             if now_ms % 900_000 == 0:
                 mail += [world.secondary(n, now_ms) for n in range(2, 8)]
-        for name, (up, down) in zip((*CELL_1, *CELL_2), self.capacity, strict=True):
-            if now_ms == 0 and up:
-                mail.append(Message(f"{name}.f.a0", name, "capacity/p", {"capacity": np.array([up, down], float)}))
+        for name, able in zip((*CELL_1, *CELL_2), self.capacity, strict=True):
+            if now_ms == 0 and any(able):
+                mail.append(Message(f"{name}.f.a0", name, "capacity/p", {"capacity": np.array(able, float)}))
+                mail.append(Message(f"{name}.f.a0", name, "capacity/cut", {"capacity": np.array(self.cut)}))
         self.ties.append([])
         for cell, members, schedule in ((0, CELL_1, 100.0), (1, CELL_2, -100.0)):
             come = sum(self.come[g.address] for g in small_belief().generators if g.cell == cell + 1)
@@ -75,6 +79,41 @@ def test_a_step_is_restored_by_both_agents_pro_rata_of_capacity(town):
     assert cells.given["dso_1.i4"] == pytest.approx(150.0, abs=4)
     assert cells.given["dso_1.i8"] == pytest.approx(50.0, abs=2)
     assert cells.given["dso_2.i15"] == 0.0, "restored inside the disturbed cell alone"
+
+
+@pytest.mark.parametrize(("lack", "expected"), [
+    (120.0, (30.0, 90.0)),  # three fifths of the storage, 50 and 150 MW
+    (260.0, (100.0, 160.0)),  # all of it, and a quarter of the vehicles, 200 and 40 MW
+    (-240.0, (-70.0, -170.0)),  # all that can charge, and half of the CHP, 40 MW each
+    (-480.0, (-190.0, -290.0)),  # all of both, and half of PV and wind, 200 MW each
+])  # fmt: skip
+def test_a_cell_uses_the_cheapest_first_wherever_it_stands(town, lack, expected):
+    cells = Cells(town, lambda cell, now_ms: lack if cell == 0 and now_ms >= 300_000 else 0.0,
+                  capacity=((50, 50, 200), (150, 150, 40), (500, 500, 0)), cut=(40.0, 200.0), settings={"net_mw": 0})
+    errors = cells.run(60)
+    assert abs(errors[-1]).max() < 4.0
+    assert [cells.given[name] for name in CELL_1] == pytest.approx(expected, abs=4.0)
+    told = {m.values["amount"] for _, m in cells.town.mail if m.topic == "share/cut"}
+    assert bool(told) == (lack < -200.0), "generation is held back only once all that can charge does"
+
+
+def test_lost_letters_about_the_price_do_not_stop_the_agreement(town):
+    cells = Cells(town, lambda cell, now_ms: 260.0 if cell == 0 else 0.0,
+                  capacity=((50, 50, 200), (150, 150, 40), (500, 500, 0)), settings={"net_mw": 0})
+    rng = np.random.default_rng(3)
+    cells.town.lost = lambda m: m.topic == "consensus/price" and rng.random() < 0.3
+    errors = cells.run(60)
+    assert abs(errors[-1]).max() < 4.0
+    assert [cells.given[name] for name in CELL_1] == pytest.approx([100.0, 160.0], abs=5.0)
+
+
+def test_agents_find_the_price_in_seconds_and_then_say_no_more_than_once_a_minute(town):
+    cells = Cells(town, lambda cell, now_ms: 150.0 if cell == 0 else 0.0, settings={"net_mw": 0})
+    cells.run(60)
+    sent = np.array([now_ms for now_ms, m in cells.town.mail if m.topic == "consensus/price"])
+    late = sent[sent > 2_400_000]
+    assert len(late) <= 2 * 20 + 4
+    assert (sent % 60_000).max() < 10_000, "each round takes two slots"
 
 
 def test_stations_take_over_what_feeders_fill_in(town):
@@ -184,7 +223,7 @@ def test_balanced_cells_stay_silent(town):
 
 def test_areas_deliver_storage_first_then_hold_back_generation(town, physics):
     world = physics(pv_mw=1.0)
-    cells = Cells(town, lambda cell, now_ms: -6.0 if cell == 0 else 0.0, capacity=((0, 0), (0, 0), (0, 0)),
+    cells = Cells(town, lambda cell, now_ms: -6.0 if cell == 0 else 0.0, capacity=((0,), (0,), (0,)),
                   with_areas=True, physics=world, settings={"net_mw": 0, "deadband_mw": 0.2})
     cells.run(40)
     kind = world.feeder.devices.kind
@@ -197,12 +236,13 @@ def test_areas_deliver_storage_first_then_hold_back_generation(town, physics):
 
 def test_an_empty_storage_is_no_capacity(town, physics):
     world = physics(pv_mw=0.0)
-    cells = Cells(town, lambda cell, now_ms: 3.0 if cell == 0 else 0.0, capacity=((0, 0), (0, 0), (0, 0)),
+    cells = Cells(town, lambda cell, now_ms: 3.0 if cell == 0 else 0.0, capacity=((0,), (0,), (0,)),
                   with_areas=True, physics=world, settings={"net_mw": 0, "deadband_mw": 0.2})
     cells.run(90)
     # half of 1 MWh each at 0.5 MW lasts 48 minutes down to a tenth
     for c in cells.town.of(ShareActive):
-        assert c.tree.own[0] == pytest.approx(c.reserve.ev_mw.sum())
+        assert c.tree.own[:2] == [0.0, pytest.approx(c.reserve.rated_mw.sum())], "nothing up, all down"
+        assert c.tree.own[2] == pytest.approx(c.reserve.ev_mw.sum())
 
 
 def test_one_battery_after_the_other_is_taken_and_given_back():
@@ -219,8 +259,9 @@ def test_one_battery_after_the_other_is_taken_and_given_back():
     rated = fleet.p_rated_mw
 
     def told(amount, now_s):
-        side = 0 if amount >= 0 else 1
-        asked = share.tree.total[side] / share.tree.own[side] * amount
+        tiers = RISING if amount >= 0 else FALLING
+        whole, own = (sum(part[tier] for tier in tiers) for part in (share.tree.total, share.tree.own))
+        asked = whole / own * amount
         mail = Message(share.tree.parent, share.site.name, "share/p", {"amount": asked}, sent_ms=int(now_s * 1000))
         orders = [m.values for m in share.decide(now_s, [mail]) if "p_set_mw" in m.values]
         return {int(d): float(v) for m in orders for d, v in zip(m["device"], m["p_set_mw"], strict=True)}
@@ -234,3 +275,24 @@ def test_one_battery_after_the_other_is_taken_and_given_back():
     ended = told(0.0, 180.0)
     assert {first, second} == set(ended)
     assert all(np.isinf(v) for v in ended.values()), "given back to their own plans"
+
+
+def test_an_area_holds_back_its_chp_before_the_sun():
+    feeder = small_feeder()
+    devices = replace(feeder.devices, kind=np.where(feeder.devices.index == 101, "chp", feeder.devices.kind))
+    share = next(
+        s for s in (ShareActive(Site(name, "agent", frozenset({"balance_cell"}),
+                                     Belief((replace(feeder, devices=devices),), area=k), (), 60_000,
+                                     np.random.default_rng(1))) for k, name in enumerate(feeder.agents))
+        if s.chp.any() and not s.chp.all()
+    )
+    share.avail_mw[share.caps.fleet.node] = 1.2  # of each 2 MW plant
+    chp, sun = share._cuttable_mw()
+    assert chp == pytest.approx(1.2)
+    assert sun == pytest.approx(1.2 * (len(share.chp) - 1))
+    first = share._caps(0.6)
+    assert first[share.chp] == pytest.approx(0.6)
+    assert np.isnan(first[~share.chp]).all()
+    both = share._caps(1.2 + 0.25 * sun)
+    assert both[share.chp] == pytest.approx(0.0)
+    assert both[~share.chp] == pytest.approx(0.9)

@@ -98,6 +98,31 @@ def test_with_the_tsos_own_curvature_few_rounds_do_whatever_the_other_side_is_li
     assert talk.z[0] == pytest.approx(0.31, abs=2e-4)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_agreement_costs_what_a_centre_that_knows_both_sides_would_pay(seed):
+    """Both costs are convex in Q: the two at their interface end within 0.5 % of the common optimum."""
+    rng = np.random.default_rng(seed)
+    q_0, u_0, u_set = rng.uniform(-0.2, 0.2), rng.uniform(0.96, 1.04), rng.uniform(0.98, 1.02)
+    rise, q_range, weight = rng.uniform(0.05, 0.3), rng.uniform(0.02, 0.4), rng.uniform(0.01, 5.0)
+    measured = np.array([0.3, q_0, u_0])
+    t = TransmissionSide.with_droop(measured, u_set, rise, rng.uniform(2.0, 10.0))
+    d = DistributionSide(0.3, q_0, q_range, weight)
+    talk = Agreement(measured.copy(), t.curvature)
+    while not talk.reached:
+        asked = t.wish(talk)
+        talk.advance(asked, d.wish(talk, asked))
+
+    def cost(q):
+        u = u_0 + rise * (q - q_0)
+        return 0.5 * ((u - u_set) / 0.01) ** 2 + 0.5 * t.price * q**2 + 0.5 * weight * ((q - q_0) / q_range) ** 2
+
+    bounds = q_0 - q_range, q_0 + q_range
+    best = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-9}).fun
+    assert bounds[0] - 1e-4 <= talk.z[1] <= bounds[1] + 1e-4
+    assert cost(talk.z[1]) == pytest.approx(best, rel=0.005)
+    assert max(talk.primal, talk.dual) < 1e-4
+
+
 NAMES = (*small_feeder().agents, "dso_1.i4", "tso")
 
 

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pytest
 
 from controllers.contract import Site
 from controllers.distributed.area import Area
-from controllers.distributed.sharing import Shares, ShareTree, by_grain, stepped
+from controllers.distributed.sharing import Shares, ShareTree, by_grain, by_merit, stepped
 from controllers.specimen import small_belief, small_feeder
 from sims.core.message import Message
 
@@ -75,3 +77,32 @@ def test_a_sum_is_told_when_it_moved_or_is_old(tree):
 
 def test_who_has_nothing_says_nothing(tree):
     assert not tree.announce("x", 0.0)
+
+
+CAPACITIES = {"a": [10.0, 30.0], "b": [30.0, 0.0], "c": [20.0, 50.0]}
+
+
+@pytest.mark.parametrize(("amount", "first", "second"), [(24.0, 24.0, 0.0), (60.0, 60.0, 0.0), (-84.0, -60.0, -24.0)])
+def test_nobodys_second_tier_is_touched_while_anybodys_first_has_room(amount, first, second):
+    parts, sizes = by_merit(amount, CAPACITIES, dict.fromkeys(CAPACITIES, 1), (0, 1), 0.25)
+    assert sizes == {"a": 40.0, "b": 30.0, "c": 70.0}
+    assert sum(parts.values()) == pytest.approx(amount)
+    beyond = {name: math.copysign(max(abs(part) - CAPACITIES[name][0], 0.0), amount) for name, part in parts.items()}
+    assert sum(beyond.values()) == pytest.approx(second)
+    use = {name: abs(parts[name] - beyond[name]) / CAPACITIES[name][0] for name in parts}
+    assert sum(use[name] * CAPACITIES[name][0] for name in use) == pytest.approx(abs(first))
+    assert max(use.values()) - min(use.values()) <= 0.25 + 1e-9
+
+
+def test_a_parent_that_splits_asks_no_vehicle_while_a_child_has_storage():
+    name = small_feeder().agents[0]
+    site = Site(name, "agent", frozenset(), small_belief(0), (), 60_000, np.random.default_rng(1))
+    tree = ShareTree(Area(site), "p", width=3)
+    children = sorted(tree.below)
+    tree.own = [1.0, 0.0, 5.0]
+    for child, able in zip(children, ([4.0, 4.0, 0.0], [0.0, 0.0, 8.0]), strict=False):
+        tree.hear(Message(child, name, tree.capacity_topic, {"capacity": np.array(able)}))
+    tree.take(Message(tree.parent, name, tree.share_topic, {"amount": 5.0, "as_of_s": 1.0}))
+    own, letters = tree.split(name, 1.0, (0, 2))
+    assert own == pytest.approx(1.0)
+    assert {m.receiver: m.values["amount"] for m in letters} == {children[0]: pytest.approx(4.0)}
