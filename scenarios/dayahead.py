@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scenarios.devices import scaled
+from scenarios.opf import Market, optimum
 from scenarios.places import Places
 from scenarios.schema import Scenario
 from sims.core.arrays import summed
@@ -25,6 +26,9 @@ Complexes = NDArray[np.complex128]
 
 FEEDER_LOSS_SHARE = 0.02
 """Losses below an interface as a share of what its loads draw, as a planner would assume them."""
+
+LOSSES = 1.01
+"""What has to be generated over what is drawn, as a first guess."""
 
 POWER_FACTOR_TAN = 0.25
 """Reactive over active power that the plan assumes at an interface."""
@@ -107,30 +111,44 @@ class Plan:
 def plan(
     scenario: Scenario, case: MachineCase, engine: MeshedPowerFlow, load_node: NDArray[np.int64],
     interface_node: NDArray[np.int64], high_node: NDArray[np.int64], load: Callable[[int], Complexes],
-    expected: Complexes,
+    expected: Complexes, market: Market | None = None,
 ) -> Plan:
-    """Share the expected demand among the machines in proportion to the case's dispatch, losses included."""
+    """Share the expected demand among the machines, losses included.
+
+    In proportion to the case's dispatch, or with a `market` at the least cost (see `opf`).
+    """
     step_ms = scenario.transmission.schedule.step_ms
-    base = case.machines.values["p_mw"]
     ties = Ties(case)
-    count = expected.shape[0]
-    p_mw, export = np.zeros((count + 1, base.size)), np.zeros((count + 1, len(case.cells)))
-    v = np.zeros((count, interface_node.size))
-    for k in range(count):
-        drawn = np.zeros(engine.n_nodes, np.complex128)
-        np.add.at(drawn, load_node, load(k * step_ms))
-        np.add.at(drawn, interface_node, expected[k])
-        engine.set_injection(-drawn.real, -drawn.imag)
-        total = float(drawn.real.sum()) * 1.01
+    drawn = np.zeros((expected.shape[0], engine.n_nodes), np.complex128)
+    for k, row in enumerate(drawn):
+        np.add.at(row, load_node, load(k * step_ms))
+        np.add.at(row, interface_node, expected[k])
+    base = case.machines.values["p_mw"]
+    if market is None:
+        p_mw, v = _proportional(engine, drawn, base, case.slack)
+    else:
+        start = np.outer(drawn.real.sum(axis=1) * LOSSES, base / base.sum())
+        flows = optimum(engine, drawn, start, market)
+        p_mw, v = flows.p_mw, flows.v
+    export = np.array([ties.exports(row) for row in v])
+    p_mw, export = (np.append(rows, rows[-1:], axis=0) for rows in (p_mw, export))
+    high = np.abs(v[:, high_node])
+    return Plan(Schedule(step_ms, p_mw, export), high.mean(axis=0), high[0])
+
+
+def _proportional(engine: MeshedPowerFlow, drawn: Complexes, base: Floats, slack: int) -> tuple[Floats, Complexes]:
+    """Return outputs [interval, machine] in the ratio of `base` that meet the demand, and the voltages."""
+    p_mw, v = np.zeros((len(drawn), base.size)), np.zeros((len(drawn), engine.n_nodes), np.complex128)
+    for k, row in enumerate(drawn):
+        engine.set_injection(-row.real, -row.imag)
+        total = float(row.real.sum()) * LOSSES
         for _ in range(20):
             p = base * (total / base.sum())
-            engine.set("gen", "p_mw", np.delete(p, case.slack))
+            engine.set("gen", "p_mw", np.delete(p, slack))
             engine.solve()
-            missing = float(engine.slack_p_mw) - float(p[case.slack])
+            missing = float(engine.slack_p_mw) - float(p[slack])
             total += missing
             if abs(missing) < 1e-3:
                 break
-        p_mw[k], export[k] = p, ties.exports(engine.v)
-        v[k] = np.abs(engine.v[high_node])
-    p_mw[count], export[count] = p_mw[count - 1], export[count - 1]
-    return Plan(Schedule(step_ms, p_mw, export), v.mean(axis=0), v[0])
+        p_mw[k], v[k] = p, engine.v
+    return p_mw, v

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from controllers.responsibility import Responsibility
 from scenarios.catalogue import KINDS
 from scenarios.dayahead import Plan, StaticLoad, forecast, plan, static_load
 from scenarios.devices import der_simulator, device_table, drivers
+from scenarios.market import market
 from scenarios.places import Places, places
 from scenarios.schema import Scenario
 from scenarios.series import profiles
@@ -26,6 +27,7 @@ from sims.grid.compiled import CompiledNet
 from sims.grid.meshed import MeshedPowerFlow
 from sims.transmission.case import MachineCase
 from sims.transmission.grid import InterfaceTransformer, transmission_net
+from sims.transmission.schedule import Schedule
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,26 +79,34 @@ def ground(scenario: Scenario) -> Ground:
     table = device_table(scenario, spots, series)
     path = transmission_path(scenario.transmission.grid, scenario.folder)
     case = scenario.transmission.frequency.of(MachineCase.load(path))
-    levels = [float(bus["vn_kv"]) for bus in json.loads(path.read_text(encoding="utf-8"))["bus"]]
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    levels = [float(bus["vn_kv"]) for bus in rows["bus"]]
     transformers = tuple(
         InterfaceTransformer(name=i.name, bus=i.bus, **i.trafo.model_dump()) for i in spots.interfaces
     )
-    level = scenario.transmission.voltage_level
+    level, settings = scenario.transmission.voltage_level, scenario.transmission.schedule
     grid = _transmission(path.read_bytes(), case, transformers, levels, level)
     static = static_load(scenario, case, spots, series)
     stays = drivers(scenario, table, series)
     bare = der_simulator(
         scenario, table, series, Responsibility("local", 1), dict.fromkeys(spots.dsos, 0),
-        step_ms=scenario.transmission.schedule.step_ms, stays=stays, equipped=False, f0_hz=case.f0_hz,
+        step_ms=settings.step_ms, stays=stays, equipped=False, f0_hz=case.f0_hz,
     )
     expected = forecast(scenario, table, bare, spots)
-    planned = plan(
-        scenario, case, MeshedPowerFlow(grid), load_nodes(grid, case),
+    planned = partial(
+        plan, scenario, case, MeshedPowerFlow(grid), load_nodes(grid, case),
         interface_nodes(grid, case, len(transformers)), high_nodes(grid, case, transformers), static.at,
         expected.interface_mva,
     )
     return Ground(
-        scenario, spots, table, series, case, transformers, tuple(levels), grid, static, stays, planned,
+        scenario, spots, table, series, case, transformers, tuple(levels), grid, static, stays,
+        planned() if settings.method == "proportional" else kept(
+            "plan",
+            (path.read_bytes(), repr((transformers, level, settings, scenario.transmission.reserves)),
+             expected.interface_mva.tobytes(),
+             *(static.at(k * settings.step_ms).tobytes() for k in range(len(expected.interface_mva)))),
+            lambda: planned(market(scenario, case, grid, rows, levels)), (Plan, Schedule),
+        ),
         expected.feeder_mw,
     )
 

@@ -34,7 +34,7 @@ TOPICS = (
     "primary", "secondary", "der", "storage", "interface", "tie", "fault", "fault_indicator", "outage_call", "u_set",
     "request",
     *(f"command/{duty}" for duty in FROM_STAGE),
-    *(f"consensus/{what}" for what in ("p", "q", "balance", "droop", "inertia")),
+    *(f"consensus/{what}" for what in ("p", "q", "balance", "price", "droop", "inertia")),
     *(f"{what}/{quantity}" for what in ("capacity", "share")
       for quantity in ("p", "q", "cut", "droop", "inertia", "relief0", "relief1")),
     *(f"flisr/{what}" for what in ("passed", "between", "agree", "dark", "need", "ask", "offer")),

@@ -50,6 +50,10 @@ class Schedule(Part):
     """Length of one schedule slot."""
     forecast_error_percent: Percent = 2.0
     """Standard deviation of the load forecast behind it."""
+    method: Literal["proportional", "opf"] = "proportional"
+    """Set-points in proportion to the table's dispatch, or the cheapest ones that reserves, ramps and lines allow."""
+    ramp_percent_per_min: Positive = 1.5
+    """Change of a machine's set-point over its rating that `opf` plans with at most."""
 
 
 class Reserve(Part):

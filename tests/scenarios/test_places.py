@@ -1,8 +1,12 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from scenarios.nets import net
-from scenarios.places import CUSTOMERS_PER_MW, stations
+from scenarios.places import CUSTOMERS_PER_MW, feeder_place, stations
+from sims.core.errors import GridError
 
 
 def test_feeders_interfaces_and_dsos_keep_the_files_order(shared):
@@ -49,3 +53,13 @@ def test_addresses_are_unique(shared):
     names = [n for f in shared.places.feeders for n in (f.name, *f.agents, *dict.fromkeys(g for g in f.gateways if g))]
     assert len(names) == len(set(names))
     assert np.all([n.startswith("dso_") for n in names])
+
+
+def test_a_feeder_of_another_voltage_is_refused_unless_that_is_declared(shared):
+    entry, interface = shared.places.feeders[0].entry, shared.places.interfaces[0]
+    low = replace(interface, trafo=interface.trafo.model_copy(update={"vn_lv_kv": 10.0}))
+    said = (r"net cigre_mv: ext_grid at bus 0 has 110 kV, but interface dso_1\.i1 gives it 10 kV; give its trafo "
+            r"vn_lv_kv: 110, or the interface coupling: per_unit$")
+    with pytest.raises(GridError, match=said):
+        feeder_place(entry, low, Path())
+    assert feeder_place(entry, replace(low, per_unit=True), Path()).name == "dso_1.f01"
