@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import sys
 import threading
@@ -60,6 +62,8 @@ def main() -> None:
     """Run the command line; every error meant for the user ends in a message and an exit code."""
     from sims.core.errors import GridseamError, ModelError
 
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # looking for some in every installed package is slow
+    gc.set_threshold(50_000, 20, 20)  # what is imported stays: going through it again and again is a tenth of the start
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end: as with Ctrl-C, files are closed
     try:

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from sims.core.message import Message
 
+Floats = NDArray[np.float64]
 DARK_PU = 0.2
 """Voltage below which a node counts as without supply."""
+
+
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def _compare(
+    estimate: Floats, truth: Floats, start: NDArray[np.int64], size: NDArray[np.int64], rmse: Floats, largest: Floats
+) -> None:
+    """Write root mean square and largest error of each feeder's nodes that are alive in truth and in belief."""
+    for feeder in range(len(start)):
+        total, most, count = 0.0, 0.0, 0
+        for node in range(start[feeder], start[feeder] + size[feeder]):
+            error = estimate[node] - truth[node]
+            if truth[node] > DARK_PU and np.isfinite(error):
+                total += error * error
+                most = max(most, abs(error))
+                count += 1
+        if count:
+            rmse[feeder], largest[feeder] = math.sqrt(total / count), most
 
 
 class Assessor:
@@ -31,8 +51,7 @@ class Assessor:
         self._size = np.array([place.stop - place.start for _, place in nodes.values()], np.int64)
         self._start = np.cumsum(self._size) - self._size
         self._all = [np.arange(size) for size in self._size]
-        self._feeder = np.repeat(np.arange(len(nodes)), self._size)
-        self._estimate = np.full(len(self._feeder), np.nan)
+        self._estimate, self._now = (np.full(self._size.sum(), np.nan) for _ in range(2))
         self._truth: list[tuple[str, slice, slice]] = []
         for (source, place), start in zip(nodes.values(), self._start.tolist(), strict=True):
             here = slice(start, start + place.stop - place.start)
@@ -50,10 +69,10 @@ class Assessor:
         rows, nodes, given = [], [], []
         for report in reports:
             values = report.values
-            if report.topic == "estimate" and values.get("feeder") in self._row:
-                rows.append(self._row[values["feeder"]])
+            if report.topic == "estimate" and (row := self._row.get(str(values.get("feeder")))) is not None:
+                rows.append(row)
                 given.append(values["v_pu"])
-                nodes.append(values["node"] if "node" in values else self._all[rows[-1]])
+                nodes.append(values["node"] if "node" in values else self._all[row])
         if not rows:
             return
         counts = [len(node) for node in nodes]
@@ -68,23 +87,14 @@ class Assessor:
 
     def errors(self, now_ms: int, bus: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
         """Return error and age of the estimates in force, by feeder; `bus` is the truth by simulator."""
-        count = len(self._row)
-        rmse, largest = np.full(count, np.nan), np.full(count, np.nan)
-        if (self._taken_ms >= 0).any():
-            truth = np.empty_like(self._estimate)
+        count = len(self._size)
+        rmse, largest, age = (np.full(count, np.nan) for _ in range(3))
+        heard = self._taken_ms >= 0
+        if heard.any():
             for source, here, nodes in self._truth:
-                truth[here] = bus[source]["vm_pu"][nodes]
-            error = self._estimate - np.where(truth > DARK_PU, truth, np.nan)
-            known = np.flatnonzero(np.isfinite(error))
-            error, size = error[known], np.bincount(self._feeder[known], minlength=count)
-            there = np.flatnonzero(size)
-            if there.size:
-                start = (np.cumsum(size) - size)[there]
-                # From 0 on, as `mean` of one feeder adds up: the numbers are the same to the last bit.
-                total = np.add.reduceat(np.insert(error**2, start, 0.0), start + np.arange(len(start)))
-                rmse[there] = np.sqrt(total / size[there])
-                largest[there] = np.maximum.reduceat(np.abs(error), start)
-        age = np.where(self._taken_ms >= 0, (now_ms - self._taken_ms) / 1000, np.nan)
+                self._now[here] = bus[source]["vm_pu"][nodes]
+            _compare(self._estimate, self._now, self._start, self._size, rmse, largest)
+            age[heard] = (now_ms - self._taken_ms[heard]) / 1000
         return {"v_rmse_pu": rmse, "v_max_err_pu": largest, "age_s": age}
 
     def get_state(self) -> dict[str, Any]:

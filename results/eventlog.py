@@ -23,16 +23,13 @@ class EventLog:
 
     def __init__(self, group: h5py.Group, table: EventTable) -> None:
         self.table = table
-        self.codes: dict[str, dict[str, int]] = {}
+        self._codes: dict[str, dict[str, int]] = {}
         self.event = group.create_dataset(
             "event", (0,), "i8", maxshape=(None,), chunks=(CHUNK,), fletcher32=True
         )
         self.event.make_scale("event")
         set_attributes(self.event, {"long_name": "number of the event"})
         self.data: dict[str, h5py.Dataset] = {}
-        self._blocks: dict[str, Block] = {}
-        self.rows: dict[str, list[NDArray[Any]]] = {}
-        self._dtype: dict[str, np.dtype[Any]] = {}
         for q in table.columns:
             coded = q.name in table.code_tables
             dtype = "i4" if coded else q.dtype
@@ -43,13 +40,18 @@ class EventLog:
             set_attributes(column, {"long_name": q.long_name, "units": "" if coded else q.units})
             if coded:
                 self._code_table(group, column, q.name, table.code_tables[q.name])
-            self.data[q.name], self.rows[q.name], self._dtype[q.name] = column, [], column.dtype
-            self._blocks[q.name] = Block(column)
-        self._numbers = Block(self.event)
+            self.data[q.name] = column
+        by_type: dict[str, list[str]] = {}
+        for name, column in self.data.items():
+            by_type.setdefault(column.dtype.str, []).append(name)
+        self._blocks = [Block([self.data[name] for name in names]) for names in by_type.values()]
+        self._numbers = Block([self.event])
+        self._waiting = [np.empty((len(names), 2 * BATCH), dtype) for dtype, names in by_type.items()]
+        self._place = {name: (k, i) for k, names in enumerate(by_type.values()) for i, name in enumerate(names)}
         self.pending = self.total = 0
 
     def _code_table(self, group: h5py.Group, column: h5py.Dataset, name: str, names: Sequence[str]) -> None:
-        self.codes[name] = {text: code for code, text in enumerate(names)}
+        self._codes[name] = {"": EMPTY} | {text: code for code, text in enumerate(names)}
         set_attributes(column, {"comment": f"-1: text in events.jsonl, -2: no text; else see {name}_name"})
         if names:
             texts = labels_of(group, f"{name}_name", names)
@@ -65,41 +67,48 @@ class EventLog:
 
     def put(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Buffer the rows; return what could not be coded, a line of events.jsonl each."""
-        name = self.table.name
-        for given in columns:
-            if given not in self.data:
-                hint = nearest(given, self.data)
-                raise ModelError("recorder", 0, f"event table '{name}' has no column '{given}'{hint}")
-        missing = sorted(set(self.data) - set(columns))
-        sizes = {len(v) if type(v) is list else np.size(v) for v in columns.values()}
-        if missing or len(sizes) != 1:
-            lack = f"lacks {', '.join(missing)}" if missing else f"has columns of lengths {sorted(sizes)}"
-            raise ModelError("recorder", 0, f"event table '{name}' {lack}")
+        if columns.keys() != self.data.keys():
+            raise ModelError("recorder", 0, f"event table '{self.table.name}' {self._unlike(columns)}")
+        given = {name: _listed(values) for name, values in columns.items()}
+        sizes = {len(values) for values in given.values()}
+        if len(sizes) != 1:
+            raise ModelError("recorder", 0, f"event table '{self.table.name}' has columns of lengths {sorted(sizes)}")
         n = sizes.pop()
+        end = self.pending + n
+        if end > self._waiting[0].shape[1]:
+            more = (np.empty((len(rows), end), rows.dtype) for rows in self._waiting)
+            self._waiting = [np.concatenate(both, axis=1) for both in zip(self._waiting, more, strict=True)]
         unnamed: list[dict[str, Any]] = []
-        encoded: dict[str, NDArray[Any]] = {}
-        for column in self.data:
-            given = columns[column]
-            texts: Sequence[Any] | None = None
-            if column in self.codes and type(given) is list and given and type(given[0]) is str:
-                texts = given  # as they are: numpy's own texts cost two copies
-            else:
-                values = np.atleast_1d(np.asarray(given))
-                if values.dtype.kind in "UOS":
-                    if column not in self.codes:
-                        raise ModelError("recorder", 0, f"{name}.{column} takes numbers, not '{values.ravel()[0]}'")
-                    texts = list(map(str, values.tolist()))
+        for column, values in given.items():
+            texts = _texts(values)
             if texts is not None:
-                find = self.codes[column].get
-                values = np.array([find(text, UNNAMED if text else EMPTY) for text in texts], dtype="i4")
-                for k in np.flatnonzero(values == UNNAMED).tolist():
-                    row = self.total + self.pending + k
-                    unnamed.append({"table": name, "event": row, "column": column, "text": str(texts[k])})
-            encoded[column] = values.astype(self._dtype[column])
-        for column, values in encoded.items():
-            self.rows[column].append(values)
-        self.pending += n
+                values, left = self._coded(column, texts)
+                unnamed += left
+            block, place = self._place[column]
+            self._waiting[block][place, self.pending : end] = values
+        self.pending = end
         return unnamed
+
+    def _unlike(self, columns: Mapping[str, Any]) -> str:
+        """Return what is wrong with the names of columns."""
+        other = next((name for name in columns if name not in self.data), None)
+        if other is not None:
+            return f"has no column '{other}'{nearest(other, self.data)}"
+        return f"lacks {', '.join(sorted(self.data.keys() - columns.keys()))}"
+
+    def _coded(self, column: str, texts: Sequence[str]) -> tuple[list[int], list[dict[str, Any]]]:
+        """Return the code of each text, and the lines of those that have none."""
+        known = self._codes.get(column)
+        if known is None:
+            raise ModelError("recorder", 0, f"{self.table.name}.{column} takes numbers, not '{texts[0]}'")
+        codes = [known.get(text, UNNAMED) for text in texts]
+        if UNNAMED not in codes:
+            return codes, []
+        first = self.total + self.pending
+        return codes, [
+            {"table": self.table.name, "event": first + k, "column": column, "text": str(texts[k])}
+            for k, code in enumerate(codes) if code == UNNAMED
+        ]  # fmt: skip
 
     def pending_bytes(self) -> int:
         """Return how many bytes the next `write_rows` adds to the file."""
@@ -108,23 +117,39 @@ class EventLog:
     def write_rows(self) -> None:
         """Write the columns of the rows that are not yet in the file."""
         if self.pending:
-            for name, block in self._blocks.items():
-                self._extend(block, np.concatenate(self.rows[name]))
+            for block, rows in zip(self._blocks, self._waiting, strict=True):
+                self._extend(block, rows[:, : self.pending])
 
     def commit(self) -> None:
         """Write the numbers of those rows: from then on they count."""
         if self.pending:
-            self._extend(self._numbers, np.arange(self.total, self.total + self.pending))
+            self._extend(self._numbers, np.arange(self.total, self.total + self.pending)[None])
             self.total, self.pending = self.total + self.pending, 0
-            for rows in self.rows.values():
-                rows.clear()
 
     def _extend(self, block: Block, values: NDArray[Any]) -> None:
-        """Write values behind those that are in the file, chunk by chunk."""
-        done = 0
-        while done < len(values):
+        """Write values behind those that are in the file, chunk by chunk; shape (columns, rows)."""
+        done, count = 0, values.shape[1]
+        while done < count:
             first, filled = divmod(self.total + done, CHUNK)
-            part = values[done : done + CHUNK - filled]
-            block.put(slice(filled, filled + len(part)), part)
-            block.write(first * CHUNK, filled + len(part))
-            done += len(part)
+            part = values[:, done : done + CHUNK - filled]
+            block.put(slice(filled, filled + part.shape[1]), part)
+            block.write(first * CHUNK, filled + part.shape[1])
+            done += part.shape[1]
+
+
+def _listed(values: Any) -> Sequence[Any] | NDArray[Any]:
+    """Return values as they are where they have a length, else as an array of one."""
+    if type(values) is list or (type(values) is np.ndarray and values.ndim == 1):
+        return values
+    return np.atleast_1d(np.asarray(values))
+
+
+def _texts(values: Sequence[Any] | NDArray[Any]) -> Sequence[str] | None:
+    """Return values that are texts as a list of them, None where they are numbers."""
+    if type(values) is list:
+        if not values or type(values[0]) is float or type(values[0]) is int:
+            return None
+        if type(values[0]) is str:
+            return values  # as they are: numpy's own texts cost two copies
+    found = np.asarray(values)
+    return list(map(str, found.tolist())) if found.dtype.kind in "UOS" else None

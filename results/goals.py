@@ -24,7 +24,10 @@ def rows(reports: Sequence[Message], now_ms: int) -> dict[str, list[Any]]:
             continue
         values = report.values
         about = next((str(values[name]) for name in _ABOUT if name in values), "")
-        numbers = {name: number for name, value in values.items() if (number := _number(value)) is not None}
+        numbers = {
+            name: number for name, value in values.items()
+            if type(value) is not str and (number := value if type(value) is float else _number(value)) is not None
+        }
         count = len(numbers)
         table["t_ms"] += [now_ms] * count
         table["source"] += [report.sender] * count

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,15 +96,15 @@ class Recorder:
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=tuple(p for p in hears if _KEPT[p] in writer.events or (p == "reports" and assessor)),
         )
-        self._every = {
-            kind: s.kind.every_ms for kind, s in writer.series.items()
-            if not kind.endswith(FINE) and WITNESSED not in s.kind.attrs
-        }
+        self._paces: dict[int, list[str]] = {}
+        for kind, series in writer.series.items():
+            if not kind.endswith(FINE) and WITNESSED not in series.kind.attrs:
+                self._paces.setdefault(series.kind.every_ms, []).append(kind)
         self._held = {
-            kind: _Row(s.data, len(s.kind.labels), [tap for tap in self.taps if tap.kind == kind])
+            kind: _Row(kind, s.data, len(s.kind.labels), [tap for tap in self.taps if tap.kind == kind])
             for kind, s in writer.series.items()
         }
-        self._rows: dict[str, dict[str, NDArray[Any]]] = {}
+        self._rows: dict[str, Mapping[str, NDArray[Any]] | NDArray[Any]] = {}
         self._rows_ms = self._news_ms = -1
         self._step_ms = step_ms
 
@@ -127,9 +128,9 @@ class Recorder:
         if now_ms != self._rows_ms:
             self._write_rows()
         self._hear(items(inputs, "reports"), now_ms)
-        due = {kind for kind, every_ms in self._every.items() if is_tick(now_ms, every_ms)}
+        due = [kind for every_ms, kinds in self._paces.items() if is_tick(now_ms, every_ms) for kind in kinds]
         if due:
-            self._rows = self._gather(now_ms, due, inputs)
+            self._rows = {kind: self._row(kind, now_ms, inputs) for kind in due}
             self._rows_ms = now_ms
         self._write_events(now_ms, inputs)
         if is_tick(now_ms, self._step_ms) and now_ms != self._news_ms:
@@ -140,20 +141,20 @@ class Recorder:
             self._write_fine(items(inputs, "fine"))
             if self.progress is not None:
                 self.progress(now_ms)
-        return Step(min(next_tick(now_ms, every_ms) for every_ms in (self._step_ms, *self._every.values())))
+        return Step(min(next_tick(now_ms, every_ms) for every_ms in (self._step_ms, *self._paces)))
 
     def _hear(self, reports: Sequence[Message], now_ms: int) -> None:
+        if not reports:
+            return
         if self._assessor is not None:
             self._assessor.hear(reports, now_ms)
-        told = goals.rows(reports, now_ms) if "goals" in self.writer.events else {"t_ms": []}
-        if told["t_ms"]:
+        if "goals" in self.writer.events and (told := goals.rows(reports, now_ms))["t_ms"]:
             self.writer.append_events("goals", told)
 
-    def _gather(self, now_ms: int, due: set[str], inputs: Inputs) -> dict[str, dict[str, NDArray[Any]]]:
-        rows = {kind: self._held[kind].take(now_ms, kind, inputs) for kind in self._every if kind in due}
-        if self._assessor is not None and "estimate" in rows and "bus" in inputs:
-            rows["estimate"] = dict(self._assessor.errors(now_ms, inputs["bus"]))
-        return rows
+    def _row(self, kind: str, now_ms: int, inputs: Inputs) -> Mapping[str, NDArray[Any]] | NDArray[Any]:
+        if kind == "estimate" and self._assessor is not None and "bus" in inputs:
+            return self._assessor.errors(now_ms, inputs["bus"])
+        return self._held[kind].take(now_ms, inputs)
 
     def _write_rows(self) -> None:
         for kind, values in self._rows.items():
@@ -197,61 +198,74 @@ class Recorder:
     def get_state(self) -> dict[str, Any]:
         """Return the row that is not yet handed to the writer, and the estimates in force."""
         return {
-            "rows": {kind: {q: row.copy() for q, row in values.items()} for kind, values in self._rows.items()},
+            "rows": deepcopy(self._rows),
             "rows_ms": self._rows_ms, "news_ms": self._news_ms,
             "estimates": self._assessor.get_state() if self._assessor is not None else None,
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`, with a writer that holds what was handed to it before."""
-        self._rows = {kind: dict(values) for kind, values in state["rows"].items()}
+        self._rows = dict(state["rows"])
         self._rows_ms, self._news_ms = state["rows_ms"], state["news_ms"]
         if self._assessor is not None:
             self._assessor.set_state(state["estimates"])
 
 
-class _Row:
-    """The newest row of a kind, filled in place: what each source has for it goes to its labels."""
+@dataclass(frozen=True)
+class _Part:
+    """What one source has at one port for some labels of a kind, quantity by quantity."""
 
-    def __init__(self, quantities: Iterable[str], count: int, taps: Sequence[Tap]) -> None:
-        names = [name for name in quantities if any(tap.quantity == name for tap in taps)]
-        self._values = np.full((len(names), count), np.nan)
-        self.columns = dict(zip(names, self._values, strict=True))
-        places: dict[tuple[str, str], list[tuple[str, slice | NDArray[np.int_]]]] = {}
+    port: str
+    source: str
+    quantities: tuple[str, ...]
+    rows: NDArray[np.int_]
+    labels: slice | NDArray[np.int_]
+    size: int
+
+    def values(self, kind: str, now_ms: int, inputs: Inputs) -> NDArray[Any] | float:
+        """Return what it has, shape (quantities, labels); what it has not is NaN."""
+        found = inputs.get(self.port, _NOTHING).get(self.source)
+        if found is None:
+            return np.nan
+        if isinstance(found, np.ndarray):
+            pieces = [found] * len(self.quantities)
+        else:
+            try:
+                pieces = [found[quantity] for quantity in self.quantities]
+            except KeyError:
+                unknown = np.full(self.size, np.nan)
+                pieces = [found.get(quantity, unknown) for quantity in self.quantities]
+        for quantity, piece in zip(self.quantities, pieces, strict=True):
+            if len(piece) != self.size:
+                got = f"port '{self.port}' of {self.source} has shape {np.shape(piece)}"
+                raise ModelError("recorder", now_ms, f"{got}; {kind}.{quantity} takes {self.size} values of it")
+        return np.concatenate(pieces).reshape(len(pieces), self.size)
+
+
+class _Row:
+    """The newest row of a kind, filled in place: what each source has, laid side by side, goes to its labels."""
+
+    def __init__(self, kind: str, quantities: Iterable[str], count: int, taps: Sequence[Tap]) -> None:
+        self._kind, line = kind, {name: k for k, name in enumerate(quantities)}
+        self._values = np.full((len(line), count), np.nan)
+        parts: dict[tuple[str, str, bytes], list[tuple[str, NDArray[np.int_]]]] = {}
         for tap in taps:
             for source, index in tap.sources.items():
-                places.setdefault((tap.port, source), []).append((tap.quantity, _span(index)))
-        self._places = [(port, source, parts) for (port, source), parts in places.items()]
+                labels = np.arange(count) if index is None else np.asarray(index, int)
+                parts.setdefault((tap.port, source, labels.tobytes()), []).append((tap.quantity, labels))
+        self._parts = []
+        for (port, source, _), given in parts.items():
+            names, labels = tuple(name for name, _ in given), given[0][1]
+            gapless = len(labels) > 0 and bool((np.diff(labels) == 1).all())
+            where = slice(int(labels[0]), int(labels[-1]) + 1) if gapless else labels
+            rows = np.array([line[name] for name in names])
+            self._parts.append(_Part(port, source, names, rows if gapless else rows[:, None], where, len(labels)))
 
-    def take(self, now_ms: int, kind: str, inputs: Inputs) -> dict[str, NDArray[Any]]:
-        """Return the row as the newest state gives it; what no source has said is NaN."""
-        self._values.fill(np.nan)
-        for port, source, parts in self._places:
-            found = inputs.get(port, _NOTHING).get(source)
-            if found is None:
-                continue
-            named = isinstance(found, Mapping)
-            for quantity, where in parts:
-                value = found.get(quantity) if named else found
-                if value is not None:
-                    try:
-                        self.columns[quantity][where] = value
-                    except ValueError as err:
-                        size = np.size(self.columns[quantity][where])
-                        got = f"port '{port}' of {source} has shape {np.shape(value)}"
-                        raise ModelError(
-                            "recorder", now_ms, f"{got}; {kind}.{quantity} takes {size} values of it"
-                        ) from err
-        return self.columns
-
-
-def _span(index: NDArray[np.int_] | None) -> slice | NDArray[np.int_]:
-    """Return a slice in place of an index without gaps: what it fills is copied in one go."""
-    if index is None:
-        return slice(None)
-    if len(index) and (np.diff(index) == 1).all():
-        return slice(int(index[0]), int(index[-1]) + 1)
-    return index
+    def take(self, now_ms: int, inputs: Inputs) -> NDArray[Any]:
+        """Return the row as the newest state gives it, shape (quantities, labels); what no source has said is NaN."""
+        for part in self._parts:
+            self._values[part.rows, part.labels] = part.values(self._kind, now_ms, inputs)
+        return self._values
 
 
 def _alarm(now_ms: int, item: Any) -> dict[str, Any]:

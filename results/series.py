@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from results.attributes import column_of, labels_of, set_attributes
 from results.block import Block
@@ -47,7 +48,6 @@ class Series:
         for name, values in kind.static.items():
             column_of(group, name, values, scale)
         self.data: dict[str, h5py.Dataset] = {}
-        self._blocks: dict[str, Block] = {}
         for q in kind.quantities:
             width = _evenly(n, _width(planned, np.dtype(q.dtype).itemsize))
             data = group.create_dataset(
@@ -61,8 +61,16 @@ class Series:
             data.dims[0].attach_scale(self.time)
             data.dims[1].attach_scale(scale)
             self.data[q.name] = data
-            self._blocks[q.name] = Block(data)
-        self._times = Block(self.time)
+        self._times = Block([self.time])
+        self._blocks: list[tuple[Block, slice | NDArray[np.int_]]] = []  # with the places of their quantities
+        self._places: list[tuple[str, Block, int]] = []
+        types = np.array([data.dtype.str for data in self.data.values()])
+        for dtype in dict.fromkeys(types.tolist()):
+            mine = np.flatnonzero(types == dtype)
+            names = [kind.quantities[k].name for k in mine.tolist()]
+            block = Block([self.data[name] for name in names])
+            self._blocks.append((block, slice(None) if len(mine) == len(types) else mine))
+            self._places += [(name, block, k) for k, name in enumerate(names)]
         self._row_bytes: int = 8 + n * sum(d.dtype.itemsize for d in self.data.values())
         self.first = self.filled = self.written = 0
         self.last_ms = -1
@@ -75,30 +83,45 @@ class Series:
         """Return how many bytes the next `write_rows` adds to the file."""
         return (self.filled - self.written) * self._row_bytes
 
-    def put(self, t_ms: int, values: Mapping[str, Any]) -> None:
-        """Keep a row in the block; refuse what does not fit the kind."""
-        if not values.keys() <= self.data.keys():
-            name = next(name for name in values if name not in self.data)
-            hint = nearest(name, self.data)
-            raise ModelError("recorder", t_ms, f"kind '{self.kind.name}' has no quantity '{name}'{hint}")
+    def put(self, t_ms: int, values: Mapping[str, Any] | NDArray[Any]) -> None:
+        """Keep a row in the block: quantity -> value, or the values of all quantities, shape (quantities, labels).
+
+        What does not fit the kind is refused.
+        """
         if t_ms <= self.last_ms:
             last = f"the row at {self.last_ms / 1000:.3f} s is already written"
             raise ModelError("recorder", t_ms, f"kind '{self.kind.name}': {last}; rows go forward in time")
-        row, n = self.filled, len(self.kind.labels)
-        for name, block in self._blocks.items():
-            value = np.asarray(values.get(name, np.nan))
-            if value.ndim and value.shape != (n,):
-                got = f"{self.kind.name}.{name} got shape {value.shape}"
-                raise ModelError("recorder", t_ms, f"{got}; it has {n} labels")
-            block.put(row, value)
+        row = self.filled
+        if isinstance(values, np.ndarray):
+            n = len(self.kind.labels)
+            if values.shape != (len(self.data), n):
+                wanted = f"{len(self.data)} quantities of {n} labels"
+                raise ModelError("recorder", t_ms, f"{self.kind.name} got shape {values.shape}; it has {wanted}")
+            for block, which in self._blocks:
+                block.put(row, values[which])
+        else:
+            self._put_named(t_ms, row, values)
         self._times.put(row, np.asarray(t_ms / 1000.0))
         self.last_ms = t_ms
         self.filled += 1
 
+    def _put_named(self, t_ms: int, row: int, values: Mapping[str, Any]) -> None:
+        if not values.keys() <= self.data.keys():
+            name = next(name for name in values if name not in self.data)
+            hint = nearest(name, self.data)
+            raise ModelError("recorder", t_ms, f"kind '{self.kind.name}' has no quantity '{name}'{hint}")
+        n = len(self.kind.labels)
+        for name, block, k in self._places:
+            value = np.asarray(values.get(name, np.nan))
+            if value.ndim and value.shape != (n,):
+                got = f"{self.kind.name}.{name} got shape {value.shape}"
+                raise ModelError("recorder", t_ms, f"{got}; it has {n} labels")
+            block.put(row, value, k)
+
     def write_rows(self) -> None:
         """Write the quantities of the rows that are not yet in the file."""
         if self.filled > self.written:
-            for block in self._blocks.values():
+            for block, _ in self._blocks:
                 block.write(self.first, self.filled)
 
     def commit(self) -> None:

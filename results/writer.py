@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from results.attributes import column_of, labels_of, set_attributes
 from results.digest import digest
@@ -133,8 +134,12 @@ class RunWriter:
             column = group.create_dataset(name, data=data, chunks=(n,), fletcher32=True)
             column.dims[0].attach_scale(scale)
 
-    def append(self, kind: str, t_ms: int, values: Mapping[str, Any]) -> None:
-        """Add the row of `kind` at `t_ms` [ms]: quantity -> array, shape (labels,); left out is NaN."""
+    def append(self, kind: str, t_ms: int, values: Mapping[str, Any] | NDArray[Any]) -> None:
+        """Add the row of `kind` at `t_ms` [ms].
+
+        `values` names what is known, quantity -> array, shape (labels,), and what is left out is NaN; or it is an array
+        of all quantities in their order, shape (quantities, labels).
+        """
         if kind in self.empty:
             return
         if kind not in self.series:

@@ -67,12 +67,21 @@ def compliant_share(run: Run) -> float:
 
 
 def noncompliant_mvarh(run: Run) -> float:
-    """Return the reactive energy exchanged in slots that do not conform [Mvarh], the base of settlement."""
+    """Return the reactive energy exchanged in slots that do not conform, which is charged [Mvarh]."""
+    return _mvarh(run, conforming=False)
+
+
+def compliant_mvarh(run: Run) -> float:
+    """Return the reactive energy exchanged in slots that conform, which is paid for [Mvarh]."""
+    return _mvarh(run, conforming=True)
+
+
+def _mvarh(run: Run, *, conforming: bool) -> float:
     found = _slots(run)
     if found is None or np.isnan(found[0]).all():
         return np.nan
     conforms, q_mvar = found
-    return float(np.abs(q_mvar[conforms == 0]).sum()) * SLOT_S / 3600.0
+    return float(np.abs(q_mvar[conforms == conforming]).sum()) * SLOT_S / 3600.0
 
 
 def q_band_share(run: Run) -> float:

@@ -41,7 +41,7 @@ def test_chunks_are_those_of_hdf5_with_their_checksums(tmp_path: Path, dtype: st
     with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
         ours, theirs = (dataset(file, name, dtype, flat=flat) for name in ("ours", "theirs"))
         file.swmr_mode = True
-        block = Block(ours)
+        block = Block([ours])
         for row, value in enumerate(values):
             block.put(row % ROWS, value)
             if row % ROWS in (2, ROWS - 1) or row == len(values) - 1:  # half a block, a whole one, the rest
@@ -65,7 +65,7 @@ def test_sums_of_nothing_and_full_turns_are_folded_as_hdf5_folds_them(
     values = np.array(words * times, dtype="u2").view("i8")
     with h5py.File(tmp_path / "x.h5", "w") as file:
         ours, theirs = (dataset(file, name, "i8", flat=True, rows=times) for name in ("ours", "theirs"))
-        block = Block(ours)
+        block = Block([ours])
         block.put(slice(0, times), values)
         block.write(0, times)
         theirs.resize(times, axis=0)
@@ -77,7 +77,7 @@ def test_sums_of_nothing_and_full_turns_are_folded_as_hdf5_folds_them(
 def test_a_value_for_all_labels_and_rows_that_nobody_gave(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "x.h5", "w") as file:
         data = dataset(file, "x", "f4")
-        block = Block(data)
+        block = Block([data])
         block.put(0, np.asarray(1.5))
         block.put(2, np.arange(LABELS))
         block.write(0, 3)
@@ -90,7 +90,7 @@ def test_every_flipped_bit_of_a_chunk_is_seen_by_hdf5(tmp_path: Path) -> None:
     path, rng = tmp_path / "x.h5", np.random.default_rng(8)
     with h5py.File(path, "w") as file:
         data = dataset(file, "x", "f4")
-        block = Block(data)
+        block = Block([data])
         for row in range(ROWS):
             block.put(row, rng.standard_normal(LABELS))
         block.write(0, ROWS)

@@ -27,6 +27,21 @@ def test_slots_of_the_swissgrid_rule(make_run: Callable[..., Run]) -> None:
     )  # fmt: skip
     assert interface.compliant_share(run) == pytest.approx(3 / 5)
     assert interface.noncompliant_mvarh(run) == pytest.approx((10 + 20) * 0.25)
+    assert interface.compliant_mvarh(run) == pytest.approx((10 + 10 + 10) * 0.25)
+
+
+def test_a_day_of_the_swissgrid_rule_by_hand(make_run: Callable[..., Run]) -> None:
+    # 220 kV, tolerance 2 kV, minute by minute. 0-8 h: +1.5 kV, 12 Mvar: within. 8-12 h: +5 kV, 10 Mvar: pushes up.
+    # 12-20 h: -5 kV, 20 Mvar: helps. 20-24 h: -5 kV, -8 Mvar: pulls down. 8 + 8 of 24 h conform.
+    hours = [8, 4, 8, 4]
+    kv, q = (np.repeat(x, np.array(hours) * 60) for x in ([1.5, 5.0, -5.0, -5.0], [12.0, 10.0, 20.0, -8.0]))
+    run = make_run(
+        {"interface": {"v_pu": 1.02 + kv / 220, "v_set_pu": np.full(1440, 1.02), "q_mvar": q}},
+        every_s=60, static={"interface": {"vn_kv": [220.0]}},
+    )  # fmt: skip
+    assert interface.compliant_share(run) == pytest.approx(64 / 96)
+    assert interface.noncompliant_mvarh(run) == pytest.approx(4 * 10 + 4 * 8)
+    assert interface.compliant_mvarh(run) == pytest.approx(8 * 12 + 8 * 20)
 
 
 def test_tolerance_follows_the_voltage_level_or_the_run(make_run: Callable[..., Run]) -> None:
