@@ -25,8 +25,7 @@ MINUTES = 5
 def cpu_s() -> float:
     """Return the CPU time of this process and of all that it started, ended or not."""
     me = psutil.Process()
-    running = sum(sum(child.cpu_times()[:2]) for child in me.children(recursive=True))
-    return running + sum(me.cpu_times()[:4])
+    return sum(sum(process.cpu_times()[:4]) for process in (me, *me.children(recursive=True)))
 
 
 def swept(out: Path, on: Callable[[list[Any]], list[Any]]) -> tuple[list[Path], float, float]:

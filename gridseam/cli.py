@@ -99,7 +99,7 @@ def run(
     from gridseam.progress import Display
     from gridseam.study import drop_if_empty, folder_for
     from scenarios.load import load
-    from scenarios.matrix import sweep
+    from scenarios.matrix import cores, sweep
     from scenarios.worker import Job
 
     axes = read_axes(x)
@@ -111,7 +111,7 @@ def run(
     overrides |= {key: value for key, value in given.items() if value is not None}
     checked = load(scenario, variant, overrides)
     folder = folder_for(checked.name, out)
-    job = Job(checked, checked.pairing.architecture, checked.pairing.stage, folder)
+    job = Job(checked, checked.pairing.architecture, checked.pairing.stage, folder, threads=cores())
     with Display(Console(stderr=True), 1) as display:
         outcome = sweep([job], 1, display)[0]
     if outcome.path is None:

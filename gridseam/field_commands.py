@@ -59,6 +59,7 @@ def _live(
     from gridseam.study import folder_for
     from scenarios.field import serve_run
     from scenarios.load import load
+    from scenarios.matrix import cores
     from scenarios.run import run_pairing
 
     asked = axes(x)
@@ -70,7 +71,7 @@ def _live(
     checked = load(source, variant, overrides)
     pairing = checked.pairing
     typer.echo(run_pairing(
-        checked, pairing.architecture, pairing.stage, folder_for(checked.name, out),
+        checked, pairing.architecture, pairing.stage, folder_for(checked.name, out), threads=cores(),
         beside=lambda world, ground, table: serve_run(ground, table, world, **options),  # type: ignore[arg-type]
     ))  # fmt: skip
 

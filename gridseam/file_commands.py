@@ -128,9 +128,10 @@ def repair(
 @files.command()
 def resume(run_file: RunArgument) -> None:
     """Take up a run that was broken off at its last checkpoint, and finish it."""
+    from scenarios.matrix import cores
     from scenarios.run import resume as take_up
 
-    typer.echo(take_up(run_file))
+    typer.echo(take_up(run_file, threads=cores()))
 
 
 @files.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.cell import finished
 from scenarios.load import changed, load
-from scenarios.matrix import Outcome, Watch, jobs_of, page_address, sweep
+from scenarios.matrix import Outcome, Watch, cores, jobs_of, page_address, sweep
 from scenarios.schema import Scenario
 from scenarios.shard import Shard
 from scenarios.worker import Job
@@ -144,7 +144,7 @@ def run_file(
     folder = Path(out) if out else new_folder(scenario.name)
     folder.mkdir(parents=True, exist_ok=True)
     pairing = scenario.pairing
-    return run_pairing(scenario, pairing.architecture, pairing.stage, folder, progress=progress)
+    return run_pairing(scenario, pairing.architecture, pairing.stage, folder, progress=progress, threads=cores())
 
 
 def compare(

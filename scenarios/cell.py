@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scenarios.schema import Scenario
+if TYPE_CHECKING:
+    from scenarios.schema import Scenario
 
 _NO_MATTER = ("pairing", "matrix", "expect", "title", "description")
 """Parts of a scenario that change nothing in a run of a given pairing."""

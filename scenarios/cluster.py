@@ -1,32 +1,30 @@
-"""A sweep on a Dask cluster: the same jobs, done by the same function, on other people's processes."""
+"""A sweep on a Dask cluster: the same jobs, done by the same function, on other people's machines."""
 
 from __future__ import annotations
 
+import pickle
 import threading
 import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scenarios.cell import source_digest
-from scenarios.worker import Advance, Done, Failed, Job, perform
+from scenarios.matrix import Outcome, Watch, longest_first, outcome_of
+from scenarios.worker import Job
 from sims.core.errors import GridseamError
 
-if TYPE_CHECKING:
-    from scenarios.matrix import Outcome, Watch
-
 CONNECT_S = 10.0
-_ONE_AT_A_TIME = threading.Lock()
-"""Held while a job runs in a worker process, whatever number of threads it has."""
+RETRIES = 3
+"""How often the job of a process that died is begun again; that of a lost worker: as Dask's `allowed-failures` says."""
 
 
 def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str) -> list[Outcome]:
     """Run all jobs on the cluster whose scheduler listens at `address`; return the outcomes in their order.
 
-    The workers share the file system and have the same gridseam installed. The job of a worker that is lost
-    goes to another one, as often as the scheduler's `allowed-failures` says (3). On KeyboardInterrupt what is
-    not done is called off.
+    The workers share the file system and have the same gridseam installed. The job of a worker or of a process that
+    is lost goes to another one, three times at most. On KeyboardInterrupt what is not done is called off.
 
     Raises
     ------
@@ -37,7 +35,7 @@ def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str
         from distributed import Client, as_completed
     except ImportError as err:
         raise GridseamError("--dask needs Dask: pip install 'gridseam[cluster]'") from err
-    from scenarios.matrix import Outcome, longest_first
+    from scenarios.crew import Crew, work
 
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
@@ -47,14 +45,17 @@ def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str
     with client:
         desk = _Desk(jobs, watch)
         client.subscribe_topic(topic, desk.hear)
-        futures = {
-            client.submit(
-                work, replace(job, out=job.out.resolve(), page=job.page.resolve() if job.page else None), target,
-                index, topic, source_digest(), pure=False, key=f"{topic}-{index}",
-            ): index
-            for index, job in longest_first(jobs)
-        }  # fmt: skip
+        futures: dict[Any, int] = {}
         try:
+            client.register_plugin(Crew(target), name=topic)
+            for index, job in longest_first(jobs):
+                job.out.mkdir(parents=True, exist_ok=True)
+                there = replace(job, out=job.out.resolve(), page=job.page.resolve() if job.page else None)
+                future = client.submit(
+                    work, pickle.dumps(there), index, topic, source_digest(), pure=False, retries=RETRIES,
+                    key=f"{topic}-{index}",
+                )  # fmt: skip
+                futures[future] = index
             for future in as_completed(list(futures), loop=client.loop):
                 index = futures[future]
                 outcomes[index] = _outcome(jobs[index], future, desk.wall_s(index))
@@ -63,6 +64,7 @@ def sweep_on(address: str, jobs: Sequence[Job], watch: Watch | None, target: str
             left = [future for future in futures if not future.done()]
             if left:
                 client.cancel(left, force=True)
+            client.unregister_worker_plugin(topic)
             client.unsubscribe_topic(topic)
     return [outcomes[index] for index in range(len(jobs))]
 
@@ -104,29 +106,7 @@ class _Desk:
 
 
 def _outcome(job: Job, future: Any, wall_s: float) -> Outcome:
-    from scenarios.matrix import Outcome
-
     err = future.exception()
     if err is not None:
         return Outcome(job, None, f"the cluster gave the job up ({type(err).__name__}: {err})", "", wall_s)
-    said = future.result()
-    if isinstance(said, Done):
-        return Outcome(job, job.path, wall_s=wall_s)
-    return Outcome(job, None, said.text, said.trace, wall_s, said.refused)
-
-
-def work(job: Job, target: str, index: int, topic: str, digest: str) -> Done | Failed:
-    """Run one job inside a worker of the cluster."""
-    from distributed import get_worker
-
-    if source_digest() != digest:
-        return Failed("the worker has another gridseam than the one that asks; install the same on both", "", True)
-    worker = get_worker()
-
-    def tell(advance: Advance) -> None:
-        worker.log_event(topic, {"index": index, "now_ms": advance.now_ms})
-
-    with _ONE_AT_A_TIME:
-        tell(Advance(0))
-        job.out.mkdir(parents=True, exist_ok=True)
-        return perform(job, target, tell)
+    return outcome_of(job, future.result(), wall_s)

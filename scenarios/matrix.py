@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Protocol
 
+from scenarios.process import Process
 from scenarios.schema import Scenario
 from scenarios.worker import RUN, Advance, Done, Failed, Job
-
-ROOT = Path(__file__).resolve().parent.parent
-SERIAL = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1",
-          "OMP_WAIT_POLICY": "passive"}  # fmt: skip
-"""One thread a worker: workers share the cores already, and a spinning pool would cost more than it gives."""
-GRACE_S = 10.0
-"""How long a process that is told to end may take to close its run file."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +30,13 @@ class Outcome:
     trace: str = ""
     wall_s: float = 0.0
     refused: bool = False
+
+
+def outcome_of(job: Job, said: Done | Failed, wall_s: float) -> Outcome:
+    """Return how `job` ended by what the process that ran it said last."""
+    if isinstance(said, Done):
+        return Outcome(job, job.path, wall_s=wall_s)
+    return Outcome(job, None, said.text, said.trace, wall_s, said.refused)
 
 
 class Watch(Protocol):
@@ -117,113 +113,47 @@ def sweep(
         return sweep_on(workers, asked, watch, target) if asked else []
     todo = deque(longest_first(jobs))
     outcomes: dict[int, Outcome] = {}
-    pool: list[_Worker] = []
+    pool: dict[Process, _Task] = {}
     count = min(max(1, workers or cores()), len(todo))
     try:
         while todo or pool:
             while todo and len(pool) < count:
-                pool.append(_Worker(target))
-                pool[-1].begin(*todo.popleft(), watch)
-            ready = wait([worker.pipe for worker in pool])
-            for worker in [w for w in pool if w.pipe in ready]:
-                outcome = worker.listen(watch)
-                if outcome is None:
+                process = Process(target)
+                pool[process] = _begin(process, *todo.popleft(), watch)
+            ready = wait([process.pipe for process in pool])
+            for process, task in [(p, t) for p, t in pool.items() if p.pipe in ready]:
+                said = process.hear()
+                if isinstance(said, Advance):
+                    if watch:
+                        watch.advanced(task.job, said.now_ms)
                     continue
-                outcomes[worker.index] = outcome
+                outcome = outcome_of(task.job, said, time.monotonic() - task.since_s)
+                outcomes[task.index] = outcome
                 if watch:
                     watch.finished(outcome)
-                if todo and worker.alive:
-                    worker.begin(*todo.popleft(), watch)
+                if todo and process.alive:
+                    pool[process] = _begin(process, *todo.popleft(), watch)
                 else:
-                    pool.remove(worker)
-                    worker.end()
+                    del pool[process]
+                    process.end()
     finally:
-        _end(pool)
+        Process.stop(pool)
+        for process in pool:
+            process.end()
     return [outcomes[index] for index in sorted(outcomes)]
 
 
-def _end(pool: Sequence[_Worker]) -> None:
-    """End processes in the midst of their work: they may close their files, but not take long over it."""
-    for worker in pool:
-        worker.terminate()
-    until_s = time.monotonic() + GRACE_S
-    for worker in pool:
-        worker.kill(max(0.0, until_s - time.monotonic()))
+@dataclass(frozen=True)
+class _Task:
+    """What a process is at."""
+
+    index: int
+    job: Job
+    since_s: float
 
 
-@dataclass
-class _Worker:
-    """One process and its pipe, as seen from the sweep."""
-
-    target: str
-    index: int = -1
-    alive: bool = True
-    pipe: Connection[Any, Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.pipe, theirs = Pipe()
-        self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  closed with the worker
-        start = "import sys; sys.path[:] = {path!r}; from scenarios.worker import serve; serve({fd})"
-        path = [str(ROOT), *(p for p in sys.path if p != str(ROOT))]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", start.format(path=path, fd=theirs.fileno())],
-            pass_fds=[theirs.fileno()], env=os.environ | SERIAL, process_group=0,
-            stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
-        )  # fmt: skip
-        theirs.close()
-        self._send(self.target)
-
-    def begin(self, index: int, job: Job, watch: Watch | None) -> None:
-        self.index, self._job, self._since_s, self._reached_ms = index, job, time.monotonic(), 0
-        self._send(job)
-        if watch:
-            watch.started(job)
-
-    def _send(self, item: Any) -> None:
-        try:
-            self.pipe.send(item)
-        except OSError:
-            self.alive = False  # listening tells why
-
-    def listen(self, watch: Watch | None) -> Outcome | None:
-        """Take one message off the pipe; return the outcome if it was the last of the job."""
-        try:
-            said = self.pipe.recv()
-        except (EOFError, OSError):
-            self.alive = False
-            said = Failed(self._last_words(), "")
-        if isinstance(said, Advance):
-            self._reached_ms = said.now_ms
-            if watch:
-                watch.advanced(self._job, said.now_ms)
-            return None
-        wall_s = time.monotonic() - self._since_s
-        if isinstance(said, Done):
-            return Outcome(self._job, said.path, wall_s=wall_s)
-        return Outcome(self._job, None, said.text, said.trace, wall_s, said.refused)
-
-    def _last_words(self) -> str:
-        code = self._process.wait()
-        self._log.seek(0)
-        lines = self._log.read()[-4000:].decode(errors="replace").strip().splitlines()
-        said = f"; its last words: {lines[-1].strip()}" if lines else ""
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"the worker process died after {self._reached_ms / 1000:.0f} s of simulated time ({how}){said}"
-
-    def end(self) -> None:
-        """Let the process finish by itself."""
-        self._send(None)
-        self.pipe.close()
-        self._process.wait()
-        self._log.close()
-
-    def terminate(self) -> None:
-        """Ask the process to end."""
-        self._process.terminate()
-
-    def kill(self, within_s: float) -> None:
-        """Wait until the process has ended, and end it if it does not."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(within_s)
-        self._process.kill()
-        self.end()
+def _begin(process: Process, index: int, job: Job, watch: Watch | None) -> _Task:
+    process.give(job)
+    if watch:
+        watch.started(job)
+    return _Task(index, job, time.monotonic())

@@ -14,7 +14,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from controllers import logbook
-from controllers.responsibility import DEGENERATE, Responsibility
+from controllers.responsibility import DEGENERATE, FROM_STAGE, Responsibility
 from results.digest import vouch
 from results.kpis.table import compute, definitions, kpi_places
 from results.layout import EventTable, action_table, alarm_table, goal_table, message_table
@@ -43,7 +43,7 @@ _last: tuple[str, Ground] | None = None
 
 def run_pairing(
     scenario: Scenario, architecture: str, stage: int, out: Path, *,
-    progress: Callable[[int], None] | None = None, beside: Beside | None = None,
+    progress: Callable[[int], None] | None = None, beside: Beside | None = None, threads: int = 1,
 ) -> Path:
     """Run `scenario` under one pairing; return the run file ``<out>/<architecture>-<stage>.h5``.
 
@@ -53,6 +53,8 @@ def run_pairing(
         Called with the simulated time [ms] as it advances.
     beside : callable, optional
         Adds to the assembled world what stands beside the run, and returns what is to be open while it lasts.
+    threads : int
+        How many cores the distribution grids may share at each instant; the run file does not depend on it.
 
     Raises
     ------
@@ -61,10 +63,10 @@ def run_pairing(
         with the status "aborted"); the error names simulator and time.
     """
     with threadpool_limits(1), rarely_collecting():  # sums must not depend on how many cores there are
-        return _run(scenario, architecture, stage, Path(out) / f"{architecture}-{stage}.h5", progress, beside)
+        return _run(scenario, architecture, stage, Path(out) / f"{architecture}-{stage}.h5", progress, threads, beside)
 
 
-def resume(run_file: str | Path, *, progress: Callable[[int], None] | None = None) -> Path:
+def resume(run_file: str | Path, *, progress: Callable[[int], None] | None = None, threads: int = 1) -> Path:
     """Take up a run that was broken off at its last checkpoint; the finished file is as if it had not been.
 
     Raises
@@ -74,12 +76,12 @@ def resume(run_file: str | Path, *, progress: Callable[[int], None] | None = Non
     """
     scenario, architecture, stage, checkpoint = interrupted(Path(run_file))
     with threadpool_limits(1), rarely_collecting():
-        return _run(scenario, architecture, stage, Path(run_file), progress, None, checkpoint)
+        return _run(scenario, architecture, stage, Path(run_file), progress, threads, None, checkpoint)
 
 
 def _run(
     scenario: Scenario, architecture: str, stage: int, path: Path, progress: Callable[[int], None] | None,
-    beside: Beside | None, checkpoint: Checkpoint | None = None,
+    threads: int, beside: Beside | None, checkpoint: Checkpoint | None = None,
 ) -> Path:
     started = time.perf_counter()
     shared = _ground(scenario)
@@ -102,7 +104,7 @@ def _run(
             ready = time.perf_counter()
             try:
                 harness.pausing(keeper.pauses_ms(scenario.time.duration_ms), keeper)
-                harness.run(scenario.time.duration_ms)
+                harness.run(scenario.time.duration_ms, threads)
             except (ModelError, KeyboardInterrupt):
                 world.recorder.finish(None, *world.transmission.since())  # the last instant that was settled
                 raise
@@ -176,12 +178,12 @@ def _cells(shared: Ground) -> list[str]:
 
 
 def _attrs(shared: Ground, responsibility: Responsibility) -> dict[str, Any]:
-    scenario = shared.scenario
+    scenario, pairing = shared.scenario, (responsibility.architecture, responsibility.stage)
     return {
         "title": scenario.title or scenario.name, "scenario": scenario.name, "variant": scenario.variant,
         "description": scenario.description, "architecture": responsibility.architecture,
         "stage": responsibility.stage,
-        "degenerate": DEGENERATE.get((responsibility.architecture, responsibility.stage), ""),
+        "degenerate": DEGENERATE.get(pairing, "") if responsibility.from_stage == FROM_STAGE else "",
         "seed": scenario.seed, "scenario_json": scenario.as_json(),
         "cell": cell_digest(scenario, responsibility.architecture, responsibility.stage),
         "duties": json.dumps({d: _held(responsibility, d) for d in responsibility.from_stage}),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -11,11 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from controllers.watchdog import may_end_process
-from scenarios.schema import Scenario
 from sims.core.errors import GridError, GridseamError, ScenarioError
+
+if TYPE_CHECKING:
+    from scenarios.schema import Scenario
 
 RUN = "scenarios.run:run_pairing"
 """What runs one pairing."""
@@ -29,6 +34,7 @@ class Job:
     """One run of a sweep: a scenario under one pairing, written into the folder `out`.
 
     `page` is the operator's page to write with it, none where it is empty; `back` leads from it to the report.
+    `threads` is how many cores it may use where it runs.
     """
 
     scenario: Scenario
@@ -37,6 +43,7 @@ class Job:
     out: Path
     page: Path | None = None
     back: str = ""
+    threads: int = 1
 
     @property
     def path(self) -> Path:
@@ -86,19 +93,27 @@ def serve(fd: int) -> None:
     may_end_process()
     pipe: Connection[Any, Any] = Connection(fd)
     target: str = pipe.recv()
+    todo: SimpleQueue[Job | None] = SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, todo), daemon=True).start()
     try:
-        while (job := _next(pipe)) is not None:
+        while (job := todo.get()) is not None:
             pipe.send(perform(job, target, pipe.send))
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGTERM) from None
 
 
-def _next(pipe: Connection[Any, Any]) -> Job | None:
+def _receive(pipe: Connection[Any, Any], todo: SimpleQueue[Job | None]) -> None:
+    """Take jobs off the pipe while others run, so that the process ends with whoever asked, whatever it is at.
+
+    Its job may be given to another process then, which wants to write the same file.
+    """
+    job: Job | None
     try:
-        job: Job | None = pipe.recv()
-    except EOFError:
-        return None
-    return job
+        while (job := pipe.recv()) is not None:
+            todo.put(job)
+    except (EOFError, OSError):
+        os._exit(1)
+    todo.put(None)
 
 
 def _write_page(path: Path, page: Path, back: str) -> None:
@@ -123,7 +138,7 @@ def perform(job: Job, target: str, tell: Callable[[Advance], None]) -> Done | Fa
     module, _, name = target.partition(":")
     try:
         run = getattr(importlib.import_module(module), name)
-        path = run(job.scenario, job.architecture, job.stage, job.out, progress=progress)
+        path = run(job.scenario, job.architecture, job.stage, job.out, progress=progress, threads=job.threads)
         if job.page is not None:
             _write_page(path, job.page, job.back)
     except GridseamError as err:

@@ -114,6 +114,12 @@ class Bridge(mosaik_api_v3.Simulator):
             raise ModelError(self.name, time_ms, f"wrote {value[tuple(at)]} to '{port}' at {at}")
         return frozen(value) if value.flags.writeable else value
 
+    def finalize(self) -> None:
+        """Let the model give back what it holds beyond memory."""
+        release = getattr(self.model, "release", None)
+        if release is not None:
+            release()
+
     @property
     def outputs(self) -> dict[str, Any]:
         """What its state ports hold."""

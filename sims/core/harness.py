@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -168,8 +168,10 @@ class Harness:
         """
         self._pauses_ms, self._at_pause = sorted(pauses_ms), at_pause
 
-    def run(self, until_ms: int) -> None:
+    def run(self, until_ms: int, threads: int = 1) -> None:
         """Run to `until_ms` (that step excluded), from 0 or from where `set_state` has put it.
+
+        Models that may step side by side do so on up to `threads` of a processor's cores; results are the same.
 
         Raises
         ------
@@ -179,10 +181,10 @@ class Harness:
         with rarely_collecting():
             for pause_ms in [] if self._processes else self._pauses_ms:
                 if self._reached_ms < pause_ms < until_ms:
-                    self._run_leg(pause_ms)
+                    self._run_leg(pause_ms, threads)
                     self._rest()
                     self._at_pause(pause_ms)
-            self._run_leg(until_ms)
+            self._run_leg(until_ms, threads)
 
     def _rest(self) -> None:
         """Let models drop what no state keeps, so that a run goes on alike with and without a restart."""
@@ -191,7 +193,7 @@ class Harness:
             if rest is not None:
                 rest()
 
-    def _run_leg(self, end_ms: int) -> None:
+    def _run_leg(self, end_ms: int, threads: int) -> None:
         """Run everybody to `end_ms`; mosaik forgets the steps asked for beyond, so they are asked for again."""
         runners = self._runners()
         for sid, bridge in self.bridges.items():
@@ -202,7 +204,9 @@ class Harness:
         world = self._world._async_world
         world._init_progress_bars(end_ms, False)
         try:
-            run = self._watched(world, end_ms) if self._processes else pace.run(world, end_ms)
+            run = pace.run(world, end_ms, threads)
+            if self._processes:
+                run = self._watched(run)
             loop = self._world.loop
             loop.run_until_complete(loop.create_task(run, name=f"{_RUNNER}everybody"))
         except (ConnectionClosedError, SimulationError, RemoteException) as err:
@@ -211,9 +215,9 @@ class Harness:
             raise self._named(err) from err
         self._reached_ms = end_ms
 
-    async def _watched(self, world: Any, end_ms: int) -> None:
+    async def _watched(self, steps: Coroutine[Any, Any, None]) -> None:
         """Run, and look now and then whether the processes of others are still there: mosaik would wait for ever."""
-        run = asyncio.create_task(pace.run(world, end_ms), name=f"{_RUNNER}everybody")
+        run = asyncio.create_task(steps, name=f"{_RUNNER}everybody")
         try:
             while not run.done():
                 await asyncio.wait({run}, timeout=LOOK_S)

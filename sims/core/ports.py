@@ -43,7 +43,12 @@ class Step:
 
 
 class Model(Protocol):
-    """A plain-Python simulator: arrays in, arrays out, no mosaik."""
+    """A plain-Python simulator: arrays in, arrays out, no mosaik.
+
+    One that shares nothing that changes may say so by an attribute ``threaded = True``: it may then step in a thread
+    of its own, beside others that do, where neither hears the other. One that holds more than memory may have a
+    method `release`, which is called when the world is closed.
+    """
 
     ports: Ports
 

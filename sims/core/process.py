@@ -16,20 +16,11 @@ from mosaik.proxies import RemoteProxy
 from mosaik.starters import Starter
 from mosaik_api_v3.connection import Channel
 
+from sims.core.leash import leashed
+
 CONNECT_S = 120.0
 """How long a simulator in its own process may take to connect."""
 _LOOK_S, _STOP_S = 0.1, 0.1
-_LEASH = """\
-import ctypes, os, signal, sys
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: survives the change of program below
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit(1)
-try:
-    os.execvp(sys.argv[2], sys.argv[2:])
-except OSError as err:
-    sys.exit(f"{sys.argv[2]}: {err.strerror}")
-"""
 
 
 @Starter.register
@@ -72,7 +63,7 @@ class Process:
         try:
             host, port = server.sockets[0].getsockname()
             command = self._command % {"addr": f"{host}:{port}", "python": sys.executable}
-            self._popen = subprocess.Popen(_leashed(shlex.split(command, posix=os.name != "nt")), cwd=self._folder)
+            self._popen = subprocess.Popen(leashed(shlex.split(command, posix=os.name != "nt")), cwd=self._folder)
             until_s = time.monotonic() + CONNECT_S
             while not connected.done():
                 if (code := self.ended()) is not None:
@@ -108,7 +99,3 @@ class _Proxy(RemoteProxy):  # type: ignore[misc]
         with suppress(ConnectionError):
             await self._channel.close()
         await asyncio.gather(self._reader_task, return_exceptions=True)
-
-
-def _leashed(command: list[str]) -> list[str]:
-    return command if os.name == "nt" else [sys.executable, "-I", "-S", "-c", _LEASH, str(os.getpid()), *command]

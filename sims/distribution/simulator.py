@@ -66,6 +66,7 @@ class DistributionSimulator:
         ),
         tells=("exchange",), finite=("p_real_mw", "q_real_mvar", "flow_p_mw", "flow_q_mvar"),
     )
+    threaded = True
 
     def __init__(
         self, name: str, feeders: Feeders, devices: DeviceMap, avr: Avr, busbar: Ints,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,9 @@ from sims.grid.compiled import CompiledNet
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+_ONE_AT_A_TIME = Lock()
+"""Equal states are one variant, whichever thread asks first."""
 
 
 class SwitchState:
@@ -36,7 +40,10 @@ class SwitchState:
 
     def variant(self) -> CompiledNet:
         """Return the grid under the present states, with the same numbers for nodes and branches."""
-        return _variant(self.grid, self.key) if self.key else self.grid
+        if not self.key:
+            return self.grid
+        with _ONE_AT_A_TIME:
+            return _variant(self.grid, self.key)
 
     def move(self, lines: Ints, closed: Bools) -> int:
         """Open or close lines; return how many operations that took.

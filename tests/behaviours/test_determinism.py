@@ -1,5 +1,6 @@
 """The same seed gives the same file, whatever the number of workers, their order and the hash seed."""
 
+import threading
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,10 @@ import pytest
 from results.runfile import Run
 from scenarios.load import load
 from scenarios.matrix import sweep
+from scenarios.run import run_pairing
 from scenarios.worker import Job
+from sims.core import pace
+from sims.distribution.simulator import DistributionSimulator
 
 SMALL = Path(__file__).parents[1] / "scenarios" / "data" / "small.yaml"
 
@@ -60,6 +64,20 @@ def test_one_worker_in_another_order_writes_the_same(outcomes, scenario, tmp_pat
         assert not outcome.error
         first = outcomes[outcome.job.architecture, outcome.job.stage]
         assert differences(first.path, outcome.path) == []
+
+
+def test_grids_solved_side_by_side_write_the_same(outcomes, scenario, tmp_path, monkeypatch):
+    where, step = {}, DistributionSimulator.step
+
+    def noted(self, now_ms, inputs):
+        where.setdefault(self.name, set()).add(threading.current_thread().name)
+        return step(self, now_ms, inputs)
+
+    monkeypatch.setattr(pace, "WORTH_S", -1.0)
+    monkeypatch.setattr(DistributionSimulator, "step", noted)
+    path = run_pairing(scenario, *AGAIN[0], tmp_path, threads=2)
+    assert {name.split("_")[0] for names in where.values() for name in names} == {"MainThread", "beside"}
+    assert differences(outcomes[AGAIN[0]].path, path) == []
 
 
 def test_events_that_go_beside_the_file_are_the_same_too(outcomes, scenario, tmp_path):

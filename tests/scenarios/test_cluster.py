@@ -3,6 +3,7 @@
 import os
 import signal
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -18,13 +19,13 @@ import os, time
 from pathlib import Path
 from sims.core.errors import ModelError
 
-def run_pairing(scenario, architecture, stage, out, *, progress=None):
+def run_pairing(scenario, architecture, stage, out, *, progress=None, threads=1):
     if (architecture, stage) == ("local", 2):
         raise ModelError("der", 61_000, "battery below zero")
     first = out / "first.pid"
     if (architecture, stage) == ("centralized", 1) and not first.exists():
         part = out / "part"
-        part.write_text(str(os.getpid()))
+        part.write_text(f"{os.getpid()} {os.getppid()}")
         part.rename(first)
         time.sleep(60)
     progress(60_000)
@@ -35,11 +36,14 @@ def run_pairing(scenario, architecture, stage, out, *, progress=None):
 """Stands in for the run of one pairing; the cluster around it is the real one. One run waits to be killed."""
 
 
-class Killing:
-    """Kills the process of the run that waits, once it is seen to wait; notes the rest."""
+RUN, WORKER = 0, 1
 
-    def __init__(self, out):
-        self.out, self.killed, self.seen = out, 0, []
+
+class Killing:
+    """Kills the process of the run that waits, or the worker behind it, once it is seen to wait; notes the rest."""
+
+    def __init__(self, out, which):
+        self.out, self.which, self.waiting, self.seen = out, which, (), []
 
     def started(self, job):
         self.seen.append(("started", job.architecture, job.stage))
@@ -52,9 +56,9 @@ class Killing:
         self._kill()
 
     def _kill(self):
-        if not self.killed and (self.out / "first.pid").exists():
-            self.killed = int((self.out / "first.pid").read_text())
-            os.kill(self.killed, signal.SIGKILL)
+        if not self.waiting and (self.out / "first.pid").exists():
+            self.waiting = tuple(map(int, (self.out / "first.pid").read_text().split()))
+            os.kill(self.waiting[self.which], signal.SIGKILL)
 
 
 @pytest.fixture
@@ -71,13 +75,22 @@ def jobs(small, write, tmp_path):
     return jobs_of([load(write(small), overrides={"matrix.stage": [1, 2]})], tmp_path / "out")
 
 
-def test_the_job_of_a_lost_worker_goes_to_another_one(jobs, target, tmp_path):
-    watch = Killing(tmp_path / "out")
+def gone(pid, within_s):
+    """Tell whether a process has ended, or does within some time."""
+    until_s = time.monotonic() + within_s
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until_s:
+        time.sleep(0.05)
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.parametrize("which", [RUN, WORKER], ids=["its process", "its worker"])
+def test_the_job_of_a_lost_worker_or_process_goes_to_another_one(jobs, target, tmp_path, which):
+    watch = Killing(tmp_path / "out", which)
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
     ) as cluster:
         found = sweep(jobs, cluster.scheduler_address, watch, target=target)
-    assert watch.killed
+        assert gone(watch.waiting[RUN], 10), "the process that ran the job ends with its worker"
     assert [outcome.job for outcome in found] == jobs
     failed = [o for o in found if o.path is None]
     assert [(o.job.architecture, o.job.stage) for o in failed] == [("local", 2)]
@@ -96,6 +109,30 @@ def test_an_address_where_nobody_listens_is_named(jobs, target, monkeypatch):
     monkeypatch.setattr("scenarios.cluster.CONNECT_S", 0.5)
     with pytest.raises(GridseamError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         sweep(jobs, "tcp://127.0.0.1:9", target=target)
+
+
+def test_ctrl_c_ends_the_runs_on_the_cluster(jobs, target, tmp_path):
+    class Leaving:
+        """Presses Ctrl-C, as it were, when the first run is done and another one waits."""
+
+        def started(self, job):
+            pass
+
+        def advanced(self, job, now_ms):
+            pass
+
+        def finished(self, outcome):
+            if (tmp_path / "out" / "first.pid").exists():
+                raise KeyboardInterrupt
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, worker_dashboard_address=None
+    ) as cluster:
+        with pytest.raises(KeyboardInterrupt):
+            sweep(jobs, cluster.scheduler_address, Leaving(), target=target)
+        run, worker = map(int, (tmp_path / "out" / "first.pid").read_text().split())
+        assert gone(run, 10)
+        assert not gone(worker, 0), "the cluster is somebody else's"
 
 
 def test_no_jobs_need_no_cluster():

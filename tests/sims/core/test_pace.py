@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 from mosaik import scheduler
@@ -6,6 +8,7 @@ from mosaik.tiered_time import TieredDuration, TieredTime
 
 from sims.core import pace
 from sims.core.clock import next_tick
+from sims.core.errors import ModelError
 from sims.core.harness import Harness
 from sims.core.pace import later
 from sims.core.ports import Ports, Step, items, one
@@ -62,7 +65,7 @@ def told(seed, monkeypatch, quick):
     rng = np.random.default_rng(seed)
     log = []
     if not quick:
-        monkeypatch.setattr(pace, "run", scheduler.run)
+        monkeypatch.setattr(pace, "run", lambda world, until, threads: scheduler.run(world, until))
     with Harness() as world:
         world.add("first", Talker("first", 20, 2, log))
         with world.group():
@@ -90,6 +93,84 @@ def test_every_model_sees_the_same_in_the_same_order_as_under_mosaiks_own_rules(
     assert all(len(entries) > 6 for entries in quick.values())
     assert any(entry[2] for name in "abc" for entry in quick[name]), "nobody was ever asked anything"
     assert quick == told(seed, monkeypatch, quick=False)
+
+
+class Cell:
+    """Answers what the hub offers in one or more rounds; meets the others of its instant, when `met` is given."""
+
+    threaded = True
+
+    def __init__(self, name, log, met=None):
+        self.ports = Ports(hears=("offer",), tells=("answer",), writes=("x",))
+        self.name, self.log, self.met = name, log, met
+        self.steps = 0
+
+    def step(self, now_ms, inputs):
+        offered = items(inputs, "offer")
+        self.steps += 1
+        if self.met is not None and self.steps > 1 and len(offered) < 2:
+            self.met.wait(20.0)  # broken, and with it the run, if the others do not step meanwhile
+        self.log.append((self.name, now_ms, tuple(offered)))
+        return Step(next_tick(now_ms, 10), {"x": (self.name, self.steps), "answer": [(self.name, self.steps)]})
+
+
+class Hub:
+    """Offers once more what it has been answered, twice an instant."""
+
+    def __init__(self, log):
+        self.ports = Ports(hears=("answer",), reads=("x",), tells=("offer",))
+        self.log, self.now, self.rounds = log, -1, 0
+
+    def step(self, now_ms, inputs):
+        answers = items(inputs, "answer")
+        self.rounds = self.rounds + 1 if now_ms == self.now else 0
+        self.now = now_ms
+        self.log.append(("hub", now_ms, tuple(answers), tuple(inputs.get("x", {}).items())))
+        return Step(next_tick(now_ms, 10), {"offer": [self.rounds]} if self.rounds < 2 else {})
+
+
+def seen_by_cells(threads, *, met=None, third_hears_first=False):
+    logs = {name: [] for name in ("north", "south", "west", "hub")}
+    with Harness() as world:
+        with world.group():
+            for name in ("north", "south", "west"):
+                world.add(name, Cell(name, logs[name], met))
+            world.add("hub", Hub(logs["hub"]))
+        for name in ("north", "south", "west"):
+            world.connect(name, "answer", "hub")
+            world.connect(name, "x", "hub")
+            world.connect("hub", "offer", name, weak=True)
+        if third_hears_first:
+            world.connect("north", "answer", "west", "offer")
+        world.run(200, threads)
+    return logs
+
+
+def test_models_side_by_side_step_at_once_and_see_what_they_see_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(pace, "WORTH_S", -1.0)
+    together = seen_by_cells(3, met=threading.Barrier(3))
+    assert len(together["hub"]) == 60
+    assert together == seen_by_cells(1)
+
+
+def test_one_that_hears_another_waits_for_it(monkeypatch):
+    monkeypatch.setattr(pace, "WORTH_S", -1.0)
+    together = seen_by_cells(3, third_hears_first=True)
+    assert together == seen_by_cells(1, third_hears_first=True)
+    assert any(len(offered) == 2 for _, _, offered in together["west"])
+
+
+def test_of_two_that_fail_side_by_side_the_first_in_the_line_is_named(monkeypatch):
+    class Failing(Cell):
+        def step(self, now_ms, inputs):
+            if self.name != "north" and now_ms == 50:
+                raise ValueError("no more")
+            return super().step(now_ms, inputs)
+
+    monkeypatch.setattr(pace, "WORTH_S", -1.0)
+    monkeypatch.setitem(globals(), "Cell", Failing)
+    with pytest.raises(ModelError, match=r"south.*no more"):
+        seen_by_cells(3)
 
 
 class Noter:
