@@ -30,13 +30,14 @@ from sims.comms.wires import (
 Ints = NDArray[np.int64]
 
 (
-    SRC, DST, SENT, SIZE, PRIORITY, EXPIRES, AT, END, THERE, WIRE, ENTERED, HOPS, NEXT, CONCERNS, ROW,
-) = COLUMNS = range(15)  # fmt: skip
-"""Columns of the packets: from and to, sent [ns], bytes, rank, expiry [ns] (0: never), where in `steps` the rest of its
-way begins and ends and whether it ends at the receiver, the wire it is on, since when [ns], wires passed, who waits
-behind it, whether somebody acts at once when it arrives (-1: not asked yet), and its place in its bundle (-1: none)."""
+    SRC, DST, AT, END, THERE, SENT, SIZE, PRIORITY, EXPIRES, WIRE, ENTERED, HOPS, NEXT, CONCERNS, TOPIC, BUNDLE, ROW,
+) = COLUMNS = range(17)  # fmt: skip
+"""Columns of the packets: from and to, where in `steps` the rest of its way begins and ends and whether it ends at the
+receiver, sent [ns], bytes, rank, expiry [ns] (0: never), the wire it is on, since when [ns], wires passed, who waits
+behind it, whether somebody acts at once when it arrives (-1: not asked yet), number of its topic, number of its bundle
+and its place there (-1: none)."""
 
-OF_WAY = [SRC, DST, AT, END, THERE]
+OF_WAY = slice(SRC, THERE + 1)
 """What a packet has of its way: the first columns of `sims.comms.ways`."""
 
 SERIAL, EVENTS, POSTED, ENDED = range(4)

@@ -16,6 +16,7 @@ from sims.comms.link import LARGEST_BYTES, Link, LinkSpec
 from sims.comms.node import Node
 from sims.comms.outages import Outage, RandomOutage
 from sims.comms.packet import Packet, Schedule, Timer
+from sims.comms.post import Post
 from sims.comms.soundness import no_node, require_sound
 from sims.comms.wires import BYTES, PACKETS
 from sims.core.bundle import Addresses, Bundle, Mail
@@ -113,7 +114,7 @@ class Network(Express):
             self._land()
             self._send_many(message, self.index[message.sender], [dst for _, dst in ends], now_ns)
         elif self._aboard:
-            self._post([message], [way], [now_ns])
+            self._post(Post([message], [way], [now_ns]))
         else:
             self._env.run_through(now_ns)
             self._start(message, *self._ways.ends(way), now_ns)
@@ -141,8 +142,8 @@ class Network(Express):
         if ways is None:
             for message in bundle.messages():
                 self.send(message, now_ns)
-        elif count := len(bundle):
-            self._post([bundle] * count, ways[bundle.rows].tolist(), [now_ns] * count, range(count))
+        elif len(bundle):
+            self._post(Post(bundle, ways[bundle.rows], [now_ns]))
             self._sent_ns = now_ns
 
     def _ways_of(self, bundle: Bundle) -> NDArray[np.int64] | None:
@@ -153,12 +154,11 @@ class Network(Express):
             if ends is None:
                 return None
             lines = [self._line(*pair, bundle.topic) for pair in ends]
-            self._bundle_ways[key] = np.array(
-                [self._ways.number(*pair, line.index if line else -1) for pair, line in zip(ends, lines, strict=True)]
-            )
+            each = zip(ends, lines, strict=True)
+            self._bundle_ways[key] = np.array([self._ways.number(*e, line.index if line else -1) for e, line in each])
         return self._bundle_ways[key]
 
-    def _send_messages(self, messages: Sequence[Message], at_ns: Sequence[int]) -> None:
+    def _send_messages(self, messages: list[Message], at_ns: list[int]) -> None:
         if not messages:
             return
         find = self._known_ways.get
@@ -168,7 +168,7 @@ class Network(Express):
         plain = self._aboard and -1 not in ways and at_ns[0] >= self.now_ns
         sizes = [message.size_bytes for message in messages]
         if plain and min(sizes) >= 0 and max(sizes) <= LARGEST_BYTES:
-            self._post(messages, ways, at_ns)
+            self._post(Post(messages, ways, at_ns))
             self._sent_ns = at_ns[-1]
         else:
             for message, at in zip(messages, at_ns, strict=True):
@@ -312,7 +312,7 @@ class Network(Express):
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue, to the bit, from what `get_state` of an equally built network returned."""
         self._land()
-        self._posts = ([], [], [], [])
+        self._posts.clear()
         self._sent_ns = 0
         for link in self.links:
             kept = state["links"].get(link.index)

@@ -45,6 +45,9 @@ class SetPoints:
     ----------
     busy : dict of str to bool
         Whether any device holds a set-point of a quantity, as of the last `at`.
+    lapsed : tuple of (str, str, str, int)
+        Feeder, quantity, sender and number of devices whose order ran out by the last `at`, where the sender has none
+        of that quantity left in the feeder: from there on the devices' own laws hold.
     """
 
     def __init__(self, table: DeviceTable, authorize: Authorize) -> None:
@@ -53,21 +56,41 @@ class SetPoints:
         self._steerable = table.remote & ~np.isin(table.kind, _INFLEXIBLE)
         self.values = np.full((len(QUANTITIES), len(table)), np.nan)
         self.expires_ms = np.full((len(QUANTITIES), len(table)), _FOREVER, dtype=np.int64)
+        self._sender = np.zeros((len(QUANTITIES), len(table)), dtype=np.int64)
+        self._number: dict[str, int] = {}
         self.busy = dict.fromkeys(QUANTITIES, False)
+        self.lapsed: tuple[tuple[str, str, str, int], ...] = ()
         self._next_ms = 0
 
     def at(self, now_ms: int) -> dict[str, NDArray[np.float64]]:
         """Return the value in force at `now_ms` by quantity, nan where there is none or it has expired."""
+        self.lapsed = ()
         if now_ms >= self._next_ms:
             stale = self.expires_ms <= now_ms
             if stale.any():
+                stale &= ~np.isnan(self.values)  # what was taken back before has not run out
                 self.values[stale] = np.nan
-                self.expires_ms[stale] = _FOREVER
+                self.expires_ms[np.isnan(self.values)] = _FOREVER
+                self.lapsed = self._left_alone(stale)
             self._next_ms = int(self.expires_ms.min(initial=_FOREVER))
             self.busy = {
                 name: not bool(np.isnan(row).all()) for name, row in zip(QUANTITIES, self.values, strict=True)
             }
         return dict(zip(QUANTITIES, self.values, strict=True))
+
+    def _left_alone(self, stale: NDArray[np.bool_]) -> tuple[tuple[str, str, str, int], ...]:
+        """Return `lapsed` once the orders `stale` [quantity, device] are gone."""
+        feeders, senders = self._table.feeder_names, list(self._number)
+        place = self._table.feeder * len(senders) + self._sender
+        found = []
+        for row in np.flatnonzero(stale.any(axis=1)).tolist():
+            held = place[row, ~np.isnan(self.values[row])]
+            gone, count = np.unique(place[row, stale[row]], return_counts=True)
+            alone = ~np.isin(gone, held)
+            for one, devices in zip(gone[alone].tolist(), count[alone].tolist(), strict=True):
+                feeder, sender = divmod(one, len(senders))
+                found.append((feeders[feeder], QUANTITIES[row], senders[sender], devices))
+        return tuple(found)
 
     def obey(self, mails: Sequence[Message], now_ms: int) -> list[Action]:
         """Carry out or refuse orders one after the other; return their trace, an entry a feeder and quantity.
@@ -106,6 +129,7 @@ class SetPoints:
         home = feeder[start].tolist()
         names, count = self._table.feeder_names, size.tolist()
         actions, allowed, until = [], np.ones(len(orders), dtype=bool), np.empty(len(orders), dtype=np.int64)
+        number = [self._number.setdefault(mail.sender, len(self._number)) for mail, *_ in orders]
         for k, (mail, kind, _, _) in enumerate(orders):
             duty, asset = mail.topic.removeprefix("command/"), names[home[k]]
             until[k] = expires = mail.sent_ms + mail.ttl_ms if mail.ttl_ms > 0 else _FOREVER
@@ -121,6 +145,7 @@ class SetPoints:
         told = np.where(np.isfinite(value), value, np.nan)
         self.values[row[let], device[let]] = told[let]  # of several orders to one device the last stands
         self.expires_ms[row[let], device[let]] = np.repeat(until, size)[let]
+        self._sender[row[let], device[let]] = np.repeat(number, size)[let]
         self._next_ms = 0
         return actions
 
@@ -167,6 +192,7 @@ class SetPoints:
                     row = QUANTITIES.index(quantity)
                     self.values[row, target] = np.where(finite, told, np.nan)
                     self.expires_ms[row, target] = expires
+                    self._sender[row, target] = self._number.setdefault(mail.sender, len(self._number))
                     self._next_ms = 0
         return actions
 
@@ -202,13 +228,18 @@ class SetPoints:
         return raw.astype(np.int64), orders, ""
 
     def get_state(self) -> dict[str, Any]:
-        """Return values and expiries."""
-        return {"values": self.values.copy(), "expires_ms": self.expires_ms.copy()}
+        """Return values and expiries, and whose they are."""
+        return {
+            "values": self.values.copy(), "expires_ms": self.expires_ms.copy(), "sender": self._sender.copy(),
+            "number": dict(self._number),
+        }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`."""
         self.values[...] = state["values"]
         self.expires_ms[...] = state["expires_ms"]
+        self._sender[...] = state["sender"]
+        self._number = dict(state["number"])
         self._next_ms = 0
 
 

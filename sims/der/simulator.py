@@ -79,6 +79,7 @@ class DerSimulator:
         reads=("v_pu", "p_real_mw", "f_hz", "commands"),
         hears=("fast",),
         writes=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "energy", "storage", "acts", "fast_mw"),
+        tells=("alarms",),
         finite=("p_mw", "q_mvar", "pu_mw", "qu_mvar", "pf_mw", "p_avail_mw", "fast_mw"),
     )
 
@@ -163,6 +164,8 @@ class DerSimulator:
         if is_tick(now_ms, self.step_ms) and now_ms != self._tick_ms:
             actions += self.laws.moved(self.out, self._v_known, now_ms)
             actions += self._plan(now_ms)
+            if self.setpoints.lapsed:
+                outputs["alarms"] = [_lapse(now_ms, *one) for one in self.setpoints.lapsed]
             d, o, storage = self.dispatch, self.out, self.dispatch.fleet.index["storage"]
             outputs |= {
                 "acts": tuple(actions),
@@ -291,3 +294,9 @@ class DerSimulator:
         self._booked_ms, self._tick_ms, self._awaited_ms = state["booked_ms"], state["tick_ms"], state["awaited_ms"]
         self._fast_base, self._fast_s, self._fed = state["fast_base"], state["fast_s"], state["fed"]
         self.meter.set_state(state["meter"])
+
+
+def _lapse(now_ms: int, feeder: str, quantity: str, sender: str, count: int) -> tuple[int, str, str, str, float]:
+    """Return the alarm that orders have run out: when, where, of which sort, in words, how many."""
+    text = f"{sender}'s orders of {quantity} have run out: {count} devices follow their own laws"
+    return now_ms, feeder, "expired", text, float(count)

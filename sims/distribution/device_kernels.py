@@ -35,21 +35,33 @@ def to_nodes(node, curve_pu, curve_qu, curve_pf, p, q, pu, qu, pf, value, slope,
 
 
 @njit(**_JIT)
-def curve_value(cx, cs, cy, c, u):  # type: ignore[no-untyped-def]
-    """Return a piecewise-linear characteristic at `u`."""
-    y = cy[c]
-    for b in range(cs.shape[1]):  # every segment, without asking which: a wrong guess costs more than the sums
-        y += cs[c, b] * max(min(u, cx[c, b + 1]) - cx[c, b], 0.0)
-    return y
+def feet(cx, cs, cy):  # type: ignore[no-untyped-def]
+    """Return what every characteristic is where each of its segments begins; `cy` is what it begins with."""
+    out = np.empty_like(cs)
+    for c in range(cs.shape[0]):
+        y = cy[c]
+        for b in range(cs.shape[1]):
+            out[c, b] = y
+            y += cs[c, b] * (cx[c, b + 1] - cx[c, b])
+    return out
 
 
 @njit(**_JIT)
-def at_frequency(cx, cs, cy, f_hz, h, value, slope):  # type: ignore[no-untyped-def]
+def curve_value(cx, cs, cf, c, u):  # type: ignore[no-untyped-def]
+    """Return a piecewise-linear characteristic at `u`, from the foot of the segment where it lies."""
+    b = 0
+    for k in range(1, cs.shape[1]):  # counted, not searched: a wrong guess costs more than the sums
+        b += u >= cx[c, k]
+    return cf[c, b] + cs[c, b] * max(min(u, cx[c, b + 1]) - cx[c, b], 0.0)
+
+
+@njit(**_JIT)
+def at_frequency(cx, cs, cf, f_hz, h, value, slope):  # type: ignore[no-untyped-def]
     """Write every characteristic at `f_hz` and its slope over `h` to both sides; return whether any is new."""
     new = False
-    for k in range(cy.shape[0]):
-        y = curve_value(cx, cs, cy, k, f_hz)
-        above, below = curve_value(cx, cs, cy, k, f_hz + h), curve_value(cx, cs, cy, k, f_hz - h)
+    for k in range(cf.shape[0]):
+        y = curve_value(cx, cs, cf, k, f_hz)
+        above, below = curve_value(cx, cs, cf, k, f_hz + h), curve_value(cx, cs, cf, k, f_hz - h)
         s = (above - below) / (2.0 * h)
         new |= not (y == value[k] and s == slope[k])
         value[k], slope[k] = y, s
@@ -57,7 +69,7 @@ def at_frequency(cx, cs, cy, f_hz, h, value, slope):  # type: ignore[no-untyped-
 
 
 @njit(**_JIT)
-def at_devices(node, feeder, kind, source, curve_pu, curve_qu, p_f, q, pu, qu, avail, cx, cs, cy, vm, live, v_dev,  # type: ignore[no-untyped-def]
+def at_devices(node, feeder, kind, source, curve_pu, curve_qu, p_f, q, pu, qu, avail, cx, cs, cf, vm, live, v_dev,  # type: ignore[no-untyped-def]
                p_real, q_real, p_node, q_node, avail_node, der_node, p_kind, avail_kind, dark):
     """Write what every device gives at the voltages `vm` [node], and its sums by node and by feeder and kind.
 
@@ -78,10 +90,10 @@ def at_devices(node, feeder, kind, source, curve_pu, curve_qu, p_f, q, pu, qu, a
         u, x, z = vm[n], p_f[i], q[i]
         c = curve_pu[i]
         if c >= 0 and pu[i] != 0.0:
-            x += pu[i] * curve_value(cx, cs, cy, c, u)
+            x += pu[i] * curve_value(cx, cs, cf, c, u)
         c = curve_qu[i]
         if c >= 0 and qu[i] != 0.0:
-            z += qu[i] * curve_value(cx, cs, cy, c, u)
+            z += qu[i] * curve_value(cx, cs, cf, c, u)
         v_dev[i], p_real[i], q_real[i] = u, x, z
         p_node[n] += x
         q_node[n] += z

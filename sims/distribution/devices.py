@@ -56,6 +56,7 @@ class Devices:
     def __init__(self, places: DeviceMap, feeders: Feeders, curves: Sequence[Curve]) -> None:
         self.places, self._feeders = places, feeders
         self._set = CurveSet.of(curves)
+        self._feet = kernels.feet(self._set.x, self._set.slope, self._set.start)
         n, k, d, w = int(feeders.node_start[-1]), len(curves), places.index.size, len(feeders.feeders)
         self._own = np.zeros((6, d))
         self._p, self._q, self._pu, self._qu, self._pf, self._avail = self._own
@@ -80,7 +81,7 @@ class Devices:
         change = f_hz - self.f_hz if np.isfinite(self.f_hz) else 0.0
         self.f_hz = f_hz
         m, c = self.places, self._set
-        if not kernels.at_frequency(c.x, c.slope, c.start, f_hz, self.step_hz, self._value, self._slope):
+        if not kernels.at_frequency(c.x, c.slope, self._feet, f_hz, self.step_hz, self._value, self._slope):
             return change
         kernels.to_nodes(
             m.node, m.curve_pu, m.curve_qu, m.curve_pf, self._p, self._q, self._pu, self._qu, self._pf, self._value,
@@ -100,7 +101,7 @@ class Devices:
         low, high, out, most, dark = np.empty((5, w))
         kernels.at_devices(
             m.node, m.feeder, m.kind, self._source, m.curve_pu, m.curve_qu, self._p_f, self._q, self._pu, self._qu,
-            self._avail, c.x, c.slope, c.start, vm, feeders.live, v_dev, p, q, p_node, q_node, avail_node, der_node,
+            self._avail, c.x, c.slope, self._feet, vm, feeders.live, v_dev, p, q, p_node, q_node, avail_node, der_node,
             p_kind, avail_kind, dark)
         kernels.by_feeder(
             feeders.node_start, feeders.branch_start, vm, feeders.live, self._customers, feeders.loading_percent, low,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from sims.distribution.feeders import Drawn
@@ -39,25 +40,16 @@ class Upstream:
     def begin(self) -> tuple[Complexes, float]:
         """Return voltages and frequency to begin an instant with: the last ones, moved on."""
         before, last = self._offers[0], self._offers[-1]
-        v = np.abs(last.v_pu)
-        self._turn = last.v_pu / v
-        behind = self._behind(last, last)
-        drift = behind - self._behind(before, last)
-        drift[np.abs(drift) > self.jump_pu] = 0.0
-        self._v_behind = behind + drift
+        self._v_behind, self._turn, v_pu = moved_on(
+            before.v_pu, before.drawn_mva, last.v_pu, last.drawn_mva, last.by_p, last.by_q, self.jump_pu)
         change_hz = last.f_hz - before.f_hz
-        return (v + drift) * self._turn, last.f_hz + (change_hz if abs(change_hz) < self.jump_hz else 0.0)
+        return v_pu, last.f_hz + (change_hz if abs(change_hz) < self.jump_hz else 0.0)
 
     def answer(self, v_pu: Complexes, drawn: Drawn) -> Complexes:
         """Return the voltages at which what was drawn at `v_pu`, and how that follows them, would be drawn."""
-        last, v, s_mva = self._offers[-1], np.abs(v_pu), drawn.s_mva
-        jac = last.by_p * drawn.per_pu.real + last.by_q * drawn.per_pu.imag - np.eye(v.size)
-        wrong = v - self._v_behind - last.by_p @ s_mva.real - last.by_q @ s_mva.imag
-        out: Complexes = (v + np.linalg.solve(jac, wrong)) * self._turn
-        return out
-
-    def _behind(self, offer: Offer, by: Offer) -> Floats:
-        out: Floats = np.abs(offer.v_pu) - by.by_p @ offer.drawn_mva.real - by.by_q @ offer.drawn_mva.imag
+        last = self._offers[-1]
+        out: Complexes = answered(
+            v_pu, drawn.s_mva, drawn.per_pu, self._v_behind, self._turn, last.by_p, last.by_q)
         return out
 
     def get_state(self) -> dict[str, Any]:
@@ -68,3 +60,32 @@ class Upstream:
         """Continue from `get_state`."""
         self._offers, self._now_ms = list(state["offers"]), state["now_ms"]
         self.known = bool(self._offers)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def moved_on(v_before: Any, s_before: Any, v_last: Any, s_last: Any, by_p: Any, by_q: Any, jump_pu: float) -> Any:
+    """Return the voltages behind the sensitivities, moved on as they last went, the turns, and voltages with these."""
+    behind, turn, v = np.abs(v_last), v_last / np.abs(v_last), np.empty_like(v_last)
+    for i in range(v.size):
+        was = abs(v_before[i])
+        for j in range(v.size):
+            behind[i] -= by_p[i, j] * s_last[j].real + by_q[i, j] * s_last[j].imag
+            was -= by_p[i, j] * s_before[j].real + by_q[i, j] * s_before[j].imag
+        drift = behind[i] - was
+        if abs(drift) > jump_pu:
+            drift = 0.0
+        behind[i] += drift
+        v[i] = (abs(v_last[i]) + drift) * turn[i]
+    return behind, turn, v
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def answered(v: Any, s: Any, per_pu: Any, behind: Any, turn: Any, by_p: Any, by_q: Any) -> Any:
+    """Return the voltages on which what is drawn, a line over their magnitudes, and the sensitivities agree."""
+    n, wrong = v.size, np.abs(v) - behind
+    jac = -np.eye(n)
+    for i in range(n):
+        for j in range(n):
+            jac[i, j] += by_p[i, j] * per_pu[j].real + by_q[i, j] * per_pu[j].imag
+            wrong[i] -= by_p[i, j] * s[j].real + by_q[i, j] * s[j].imag
+    return (np.abs(v) + np.linalg.solve(jac, wrong)) * turn

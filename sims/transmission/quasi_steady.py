@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sims.core.errors import ModelError
 from sims.grid.meshed import MeshedPowerFlow
+from sims.transmission import quasi_steady_kernels as kernels
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -49,16 +50,12 @@ class Governors:
 
     def power(self, p_set_mw: Floats, df_hz: float, running: NDArray[np.bool_]) -> Floats:
         """Return what each machine gives at the deviation `df_hz` [MW]."""
-        droop = np.minimum(np.maximum(-self.k_mw_per_hz * df_hz, -self.fcr_mw), self.fcr_mw)
-        out: Floats = np.minimum(np.maximum(p_set_mw + droop, 0.0), self.p_max_mw) * running
+        out: Floats = kernels.power(self.k_mw_per_hz, self.fcr_mw, self.p_max_mw, p_set_mw, df_hz, running)
         return out
 
     def slope(self, p_set_mw: Floats, df_hz: float, running: NDArray[np.bool_]) -> float:
         """Return the machines' part of the system's stiffness at `df_hz` [MW/Hz]."""
-        droop = -self.k_mw_per_hz * df_hz
-        p_mw = p_set_mw + droop
-        free = running & (np.abs(droop) <= self.fcr_mw) & (p_mw >= 0.0) & (p_mw <= self.p_max_mw)
-        return float(self.k_mw_per_hz @ free)
+        return float(kernels.slope(self.k_mw_per_hz, self.fcr_mw, self.p_max_mw, p_set_mw, df_hz, running))
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,6 @@ class QuasiSteady:
         self.load_mva = np.zeros(load_node.size, np.complex128)
         self.boundary_mva = np.zeros(interface_node.size, np.complex128)
         self._p_set_mw, self._static_mva = self.p_gen_mw, self.load_mva
-        self._drawn_at = np.concatenate((load_node, interface_node))
         self._stepped = np.zeros(engine.n_nodes, np.complex128)
         self._others = np.flatnonzero(np.arange(self.running.size) != slack)
         self._response: Response | None = None
@@ -210,9 +206,8 @@ class QuasiSteady:
         if r is None:
             return v_pu
         change = drawn.expected(v_pu, self.df_hz) - self.boundary_mva
-        excess = missing_mw + float(unseen[-1] + r.excess_by_p @ change.real + r.excess_by_q @ change.imag)
-        found = v_pu + r.v_by_p @ change.real + r.v_by_q @ change.imag + unseen[:-1]
-        return self._next(r, drawn, v_pu, found, excess, held=False)
+        found, excess = kernels.answered(r.v_by_p, r.v_by_q, r.excess_by_p, r.excess_by_q, change, v_pu, unseen)
+        return self._next(r, drawn, v_pu, found, missing_mw + excess, held=False)
 
     def _learn(self, missed_pu: Floats, excess: float) -> None:
         """Remember by how much an instant's first solution was off: loads elsewhere go on as they went."""
@@ -227,20 +222,16 @@ class QuasiSteady:
         The unknowns are those voltages and the deviation; the equations, that the grid gives the voltages at
         which was drawn, and that nothing is left over.
         """
-        n, by_f, by_v = v_pu.size, drawn.per_hz, drawn.per_pu
-        stiffness = self.governors.slope(self._p_set_mw, self.df_hz, self.running) + float(by_f.real.sum())
+        stiffness = self.governors.slope(self._p_set_mw, self.df_hz, self.running) + float(drawn.per_hz.real.sum())
         stiffness = max(stiffness + self.self_regulation * float(self._static_mva.real.sum()), 1.0)
         if held:
             self.df_hz -= excess / stiffness
             return v_pu
-        jac = np.empty((n + 1, n + 1))
-        jac[:n, :n] = r.v_by_p * by_v.real + r.v_by_q * by_v.imag - np.eye(n)
-        jac[:n, n] = r.v_by_p @ by_f.real + r.v_by_q @ by_f.imag + r.v_by_hz
-        jac[n, :n] = r.excess_by_p * by_v.real + r.excess_by_q * by_v.imag
-        jac[n, n] = stiffness + float((r.excess_by_p - 1) @ by_f.real + r.excess_by_q @ by_f.imag)
-        step = np.linalg.solve(jac, np.append(v_pu - found, -excess))
-        self.df_hz += float(step[n])
-        return np.asarray(v_pu + step[:n])
+        step: Floats = kernels.newton(
+            r.v_by_p, r.v_by_q, r.v_by_hz, r.excess_by_p, r.excess_by_q, drawn.per_pu, drawn.per_hz, stiffness, v_pu,
+            found, excess)
+        self.df_hz += float(step[-1])
+        return v_pu + step[:-1]
 
     def _probe(self, now_ms: int, boundary: Complexes) -> Response:
         """Find by differences how voltages and excess follow each interface's power, and the deviation."""
@@ -255,16 +246,16 @@ class QuasiSteady:
         excess = self._power_flow(now_ms, boundary)
         base = np.append(np.abs(self.v_interface), excess)
         rise = (np.array(columns).T - base[:, None]) / size
-        return Response(rise[:n, :n], rise[:n, n:], (by_hz - base[:n]) / 1e-3, rise[n, :n], rise[n, n:])
+        parts = rise[:n, :n], rise[:n, n:], (by_hz - base[:n]) / 1e-3, rise[n, :n], rise[n, n:]
+        return Response(*map(np.ascontiguousarray, parts))
 
     def _power_flow(self, now_ms: int, boundary_mva: Complexes) -> float:
         """Solve at the present deviation; return what the slack machine gives beyond its own [MW]."""
         self.load_mva = self._static_mva * (1 + self.self_regulation * self.df_hz)
         self.p_gen_mw = self.governors.power(self._p_set_mw, self.df_hz, self.running)
         self.boundary_mva = boundary_mva
-        drawn = np.concatenate((self.load_mva, boundary_mva))
-        p, q = (np.bincount(self._drawn_at, part, self.engine.n_nodes) for part in (drawn.real, drawn.imag))
-        self.engine.set_injection(-p - self._stepped.real, -q - self._stepped.imag)
+        self.engine.set_injection(*-kernels.consumed(
+            self.load_node, self.load_mva, self.interface_node, boundary_mva, self._stepped))
         self.engine.set("gen", "p_mw", self.p_gen_mw[self._others])
         if not self.engine.solve():
             raise ModelError("transmission", now_ms, "the power flow of the transmission grid has no solution")

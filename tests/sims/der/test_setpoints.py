@@ -43,6 +43,37 @@ def test_an_order_holds_until_it_expires_and_leaves_a_trace_per_feeder():
     assert not held.busy["p_max_mw"]
 
 
+def test_orders_that_run_out_are_told_where_their_sender_has_none_left():
+    held = points()
+    held.obey([order(ttl_ms=1000, device=np.array([1, 2, 3]), p_max_mw=np.array([0.5, 0.2, 0.1]))], 0)
+    held.obey([order(ttl_ms=3000, device=np.array([2]), p_max_mw=np.array([0.2]))], 10)
+    held.obey([order(ttl_ms=500, device=[1], p_max_mw=np.inf, q_set_mvar=0.1)], 20)
+    held.at(400)
+    assert held.lapsed == ()
+    held.at(500)
+    assert held.lapsed == (("north", "q_set_mvar", "dms", 1),), "what was taken back has not run out"
+    kept = held.get_state()
+    held.at(1000)
+    assert held.lapsed == (), "of p_max_mw in the south one still holds"
+    held.at(3000)
+    assert held.lapsed == (("south", "p_max_mw", "dms", 1),)
+    held.at(3001)
+    assert held.lapsed == ()
+    again = points()
+    again.set_state(kept)
+    again.at(3000)
+    assert again.lapsed == (("south", "p_max_mw", "dms", 2),)
+
+
+def test_who_still_has_orders_in_the_feeder_does_not_hide_anothers_that_run_out():
+    held = points()
+    agents = [Message(name, "der", "command/manage_congestion", {"device": np.array([k]), "p_max_mw": np.array([0.1])},
+                      ttl_ms=1000 * k) for name, k in (("a", 2), ("b", 3))]  # fmt: skip
+    held.obey(agents, 0)
+    held.at(2000)
+    assert held.lapsed == (("south", "p_max_mw", "a", 1),)
+
+
 def test_the_part_that_is_not_its_own_is_refused_and_does_not_move():
     held = points(rule="south")
     acts = held.obey([order(device=[1, 2], p_set_mw=[0.5, 0.2])], 0)
