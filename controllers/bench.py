@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,8 +14,9 @@ from sims.core.message import Message
 class Bench(Protocol):
     """Decides for several controllers of one class together, each from its own mail, as each would alone.
 
-    A class that offers one names it in `bench`; it is built with all controllers of that class that are there at any
-    time, and again after these have been given another state. Letters between them may travel as bundles.
+    A class that offers one names it in `bench`, which classes derived from it do not inherit; it is built with all
+    controllers of that class that are there at any time, and again after these have been given another state. Letters
+    between them may travel as bundles.
     """
 
     topics: frozenset[str]
@@ -37,6 +39,11 @@ class Row:
         self.bench: Bench = made([seat.controller for seat in self.seats])
         self.letters: list[Bundle] = []
 
+    def among(self, due: Sequence[int]) -> list[int]:
+        """Return who of `due`, in ascending order, sits here."""
+        first, last = bisect_left(due, self.numbers[0]), bisect_right(due, self.numbers[-1])
+        return [i for i in due[first:last] if i in self.place]
+
     def takes(self, bundle: Bundle) -> list[int]:
         """Keep a bundle that is for seats on this bench alone; return whom it calls, nobody where it is not."""
         places = self.bench.called(bundle) if bundle.topic in self.bench.topics else None
@@ -55,10 +62,10 @@ class Row:
 
 
 def rows(seats: Sequence[Seat]) -> list[Row]:
-    """Return the benches of these seats; who is not there at any time, or has a budget of its own, sits alone."""
-    found: dict[tuple[Any, float], list[int]] = {}
+    """Return the benches of these seats; who is not there at any time, falls back or has another budget sits alone."""
+    found: dict[tuple[type, float], list[int]] = {}
     for i, seat in enumerate(seats):
-        made = getattr(type(seat.controller), "bench", None)
-        if made is not None and not seat.spans_ms:
-            found.setdefault((made, seat.budget_s), []).append(i)
-    return [Row(made, numbers, seats) for (made, _), numbers in found.items() if len(numbers) > 1]
+        of = type(seat.controller)
+        if vars(of).get("bench") is not None and not (seat.spans_ms or seat.falls_back):
+            found.setdefault((of, seat.budget_s), []).append(i)
+    return [Row(vars(of)["bench"], numbers, seats) for (of, _), numbers in found.items() if len(numbers) > 1]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from controllers.assets import ESTIMATE, Assets
 from controllers.contract import Controller, Site
-from controllers.loading import load_class
-from controllers.logbook import LOGBOOK
+from controllers.loading import built, load_class
 from controllers.rehearsal import Post, day_at, stand_ins
 from controllers.responsibility import FROM_STAGE
+from controllers.soundness import ORDER, slip
 from sims.core.errors import ControllerError, nearest
 from sims.core.message import Message
 
@@ -51,7 +52,7 @@ def check_controller(controller: Any, site: Site | None = None, *, beside: Path 
     """
     cls = load_class(controller, beside or Path.cwd()) if isinstance(controller, str) else controller
     seat = site if site is not None else _seat_for(cls)
-    _check_form(cls, seat)
+    built(cls, _fresh(seat))
     mail = day_at(seat)
     first = _run(cls, seat, mail, "decides")
     if _run(cls, seat, mail, "decides a second time") != first:
@@ -88,17 +89,6 @@ def _fresh(site: Site) -> Site:
     return replace(site, rng=copy.deepcopy(site.rng))
 
 
-def _check_form(cls: Any, site: Site) -> None:
-    built = cls(_fresh(site))
-    urgent = getattr(built, "urgent", None)
-    if not isinstance(urgent, frozenset | set) or not all(isinstance(t, str) for t in urgent):
-        raise ControllerError(
-            site.name, 0, f"{_name(cls)}.urgent is {urgent!r}; write urgent = frozenset() or name topics in it"
-        )
-    if not callable(getattr(built, "decide", None)):
-        raise ControllerError(site.name, 0, f"{_name(cls)} has no method decide(now_s, inbox)")
-
-
 def _run(cls: Any, site: Site, mail: Sequence[Post], what: str) -> list[Wire]:
     controller = cls(_fresh(site))
     return _decide(controller, site, mail, what)
@@ -106,6 +96,7 @@ def _run(cls: Any, site: Site, mail: Sequence[Post], what: str) -> list[Wire]:
 
 def _decide(controller: Controller, site: Site, mail: Sequence[Post], what: str) -> list[Wire]:
     sent: list[Wire] = []
+    assets = Assets(site.grid)
     for t_ms, box in mail:
         before = [_wire(m) for m in box]
         try:
@@ -123,48 +114,31 @@ def _decide(controller: Controller, site: Site, mail: Sequence[Post], what: str)
                 site.name, t_ms, f"decide returned {type(messages).__name__}; return a list of messages, [] for none"
             )
         for message in messages:
-            _check_message(message, site, t_ms)
+            _check_message(message, site, assets, t_ms)
         sent += [(t_ms, *_wire(m)) for m in messages]
     return sent
 
 
-def _check_message(message: Any, site: Site, t_ms: int) -> None:
-    def refuse(text: str) -> None:
+def _check_message(message: Any, site: Site, assets: Assets, t_ms: int) -> None:
+    text = slip(message)
+    if not text and message.topic.startswith(ORDER):
+        text = _foreign(message, site) or assets.fault(message)
+    elif not text and message.topic == ESTIMATE:
+        text = assets.fault(message)
+    if text:
         raise ControllerError(site.name, t_ms, text)
 
-    if not isinstance(message, Message):
-        refuse(f"decide returned a {type(message).__name__} among its messages; return Message objects")
-    if not isinstance(message.receiver, str) or not message.receiver:
-        refuse(f"a message on {message.topic!r} has no receiver")
-    for name, value in message.values.items():
-        array = np.asarray(value)
-        if array.dtype.kind == "O":
-            refuse(f"{message.topic}: {name} is a {type(value).__name__}; send numbers, strings or arrays of them")
-        # An estimate may leave gaps, and says so by NaN; it goes to the logbook and not to anybody.
-        gaps = message.receiver == LOGBOOK and not np.isinf(array).any() if array.dtype.kind == "f" else True
-        if array.dtype.kind in "fc" and not np.isfinite(array).all() and not gaps:
-            refuse(f"sent {message.topic} with {name} not finite")
-        if array.dtype.kind in "fc" and not np.isfinite(array).all() and message.receiver != LOGBOOK:
-            refuse(f"sent {message.topic} with {name} not finite")
-    if message.topic.startswith("command/"):
-        _check_command(message, site, refuse)
 
-
-def _check_command(message: Message, site: Site, refuse: Callable[[str], None]) -> None:
-    duty = message.topic.removeprefix("command/")
+def _foreign(order: Message, site: Site) -> str:
+    """Return what is wrong with the duty of an order, or with its time to live."""
+    duty = order.topic.removeprefix(ORDER)
     if duty not in FROM_STAGE:
-        refuse(f"commands under '{duty}', which is no duty{nearest(duty, FROM_STAGE)}")
+        return f"commands under '{duty}', which is no duty{nearest(duty, FROM_STAGE)}"
     if duty not in site.duties:
-        refuse(f"commands under {duty}, which is not among its duties: {', '.join(sorted(site.duties)) or 'none'}")
-    if message.ttl_ms <= 0:
-        refuse(f"{message.topic} to {message.receiver} has no time to live; a set-point without one never ends")
-    for target in ("device", "trafo", "line"):
-        if target not in message.values:
-            continue
-        count = np.size(message.values[target])
-        for name, value in message.values.items():
-            if np.size(value) != count:
-                refuse(f"{message.topic}: {np.size(value)} values of {name} for {count} of {target}")
+        return f"commands under {duty}, which is not among its duties: {', '.join(sorted(site.duties)) or 'none'}"
+    if order.ttl_ms <= 0:
+        return f"{order.topic} to {order.receiver} has no time to live; a set-point without one never ends"
+    return ""
 
 
 def _wire(message: Message) -> Wire:

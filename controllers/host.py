@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from controllers.agenda import Agenda
+from controllers.assets import ESTIMATE, Assets
 from controllers.bench import Row, rows
-from controllers.contract import Site
-from controllers.logbook import ALARM, LOGBOOK
-from controllers.postmark import ORDER, franked, stamped
-from controllers.seat import FAR_S, Seat
-from controllers.watchdog import Watchdog
+from controllers.isolation import Isolated
+from controllers.logbook import ALARM, LOGBOOK, REJECTED, alarm
+from controllers.memory import Memory
+from controllers.postmark import franked, stamped
+from controllers.seat import FAR_S, Seat, is_time
+from controllers.soundness import ORDER, slips
+from controllers.watchdog import OverdueError, Watchdog
 from sims.core.bundle import Addresses, Bundle, Mail, unbundled
 from sims.core.clock import next_tick
 from sims.core.errors import ControllerError, GridseamError
@@ -31,20 +33,37 @@ class ControllerHost:
     Ports: `mail` (delivered by the network) and `own` (measured where the site itself stands) come in;
     `outbox` leaves for the network, `actions` carries refused commands, `reports` what sites log, `alarms` what
     they raise, as (time [ms], site, kind, text, value).
+
+    What no decision may hold stops here. The run ends with it, or goes on without it where the seat falls back: then
+    it is left out and told by an alarm, and who has failed is asked again at its next turn.
+
+    Parameters
+    ----------
+    seats : sequence of Seat
+    authorize : callable
+        Each order is held against it.
+    step_ms : int
+    addresses : collection of str, optional
+        Whom messages may go to; anybody if not given.
     """
 
     ports = Ports(hears=("mail", "own"), tells=("outbox", "actions", "reports", "alarms"))
 
-    def __init__(self, seats: Sequence[Seat], authorize: Authorize, step_ms: int) -> None:
+    def __init__(
+        self, seats: Sequence[Seat], authorize: Authorize, step_ms: int, addresses: Collection[str] | None = None
+    ) -> None:
         self._ordered = list(seats)
         self._away = any(seat.spans_ms for seat in seats)
         self._seats: dict[str, list[int]] = {}
         for i, seat in enumerate(seats):
             self._seats.setdefault(seat.site.name, []).append(i)
         self._agenda = Agenda(self._ordered)
+        self._memory = Memory([(seat.site, seat.controller) for seat in seats])
         self._seat_together()
         self._authorize = authorize
         self._step_ms = step_ms
+        self._addresses = None if addresses is None else frozenset((*addresses, LOGBOOK))
+        self._assets: dict[str, Assets] = {}
         self._readers: dict[tuple[str, str], tuple[list[tuple[int, bool]], list[list[Message]]]] = {}
         self._racks: dict[tuple[Addresses, str], list[Bundle] | None] = {}
         self.undeliverable = 0
@@ -68,16 +87,13 @@ class ControllerHost:
             if watch.over is None:
                 raise
             name, budget_s = watch.over
-            raise ControllerError(name, now_ms, f"has not decided within {budget_s:g} s") from err
+            raise OverdueError(name, now_ms, f"has not decided within {budget_s:g} s") from err
         next_ms = self._agenda.next_ms()
         return Step(max(next_tick(now_ms, self._step_ms) if next_ms is None else next_ms, now_ms + 1), outputs)
 
     def _turns(self, due: Sequence[int], now_ms: int) -> dict[str, Any]:
         """Let the seats `due` decide one after the other; return what comes of it by port."""
-        outbox: list[Mail] = []
-        refused: list[Action] = []
-        reports: list[Message] = []
-        alarms: list[tuple[int, str, str, str, float]] = []
+        told: dict[str, list[Any]] = {port: [] for port in self.ports.tells}
         seated, benches = self._row_of, set[Row | None]()
         for i in due:
             seat = self._ordered[i]
@@ -88,24 +104,37 @@ class ControllerHost:
                 seat.inbox, seat.due_ms = [], seat.next_staffed_ms(now_ms)
                 self._agenda.enter(i)
                 continue
-            who = [i] if row is None else [k for k in due if k in row.place]
+            who = [i] if row is None else row.among(due)
             decided = self._decide(seat, now_ms) if row is None else self._decide_together(row, who, now_ms)
             benches.add(row)
             for k in who:
                 self._put_off(k, now_ms)
-            for message in decided:
-                if isinstance(message, Bundle):
-                    outbox.append(message)
-                elif message.receiver == LOGBOOK and message.topic == ALARM:
-                    alarms.append(raised(message, now_ms))
-                elif message.receiver == LOGBOOK:
-                    reports.append(message)
-                elif message.topic.startswith(ORDER) and (action := self._audit(message, now_ms)) is not None:
-                    refused.append(action)
-                else:
-                    outbox.append(message)
-        told = (("outbox", outbox), ("actions", refused), ("reports", reports), ("alarms", alarms))
-        return {port: rows for port, rows in told if rows}
+            self._sort_out(decided, seat, now_ms, told)
+        return {port: rows for port, rows in told.items() if rows}
+
+    def _sort_out(self, decided: Sequence[Mail], seat: Seat, now_ms: int, told: Mapping[str, list[Any]]) -> None:
+        """Sort what has been decided to the ports it goes to; what may not leave is refused or rejected."""
+        passed: list[Mail] = []
+        naming: dict[str, list[int]] = {}
+        for message in decided:
+            if not isinstance(message, Bundle):
+                order = message.topic.startswith(ORDER)
+                if order and (action := self._audit(message, now_ms)) is not None:
+                    told["actions"].append(action)
+                    continue
+                if order or message.topic == ESTIMATE:
+                    naming.setdefault(message.sender, []).append(len(passed))
+            passed.append(message)
+        wrong = self._missed(passed, naming) if naming else {}
+        for place, message in enumerate(passed):
+            if place in wrong:
+                told["alarms"].append(raised(rejection(seat, now_ms, wrong[place]), now_ms))
+            elif isinstance(message, Bundle) or message.receiver != LOGBOOK:
+                told["outbox"].append(message)
+            elif message.topic == ALARM:
+                told["alarms"].append(raised(message, now_ms))
+            else:
+                told["reports"].append(message)
 
     def _put_off(self, i: int, now_ms: int) -> None:
         """Write down when a seat that has decided is due next."""
@@ -206,29 +235,47 @@ class ControllerHost:
         return list(lists.values())
 
     def _decide(self, seat: Seat, now_ms: int) -> list[Message]:
+        """Let one seat decide; return what may leave, and alarms about the rest."""
         inbox, seat.inbox = seat.inbox, []
         self._watch.next()
         self._deciding = seat
         try:
             decided = seat.controller.decide(now_ms / 1000, inbox)
-            if decided is None:
-                raise TypeError("decide returned None; return a list of messages, [] for none")
-            return stamped(seat.site.name, decided, now_ms, LOGBOOK) if decided else []
-        except GridseamError:
+            if not isinstance(decided, list | tuple):
+                raise TypeError(f"decide returned {type(decided).__name__}; return a list of messages, [] for none")
+        except OverdueError:
             raise
-        except Exception as err:
-            raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
+        except ControllerError as err:
+            return [rejection(seat, now_ms, err.text, err)]
+        except (Exception, SystemExit) as err:  # noqa: BLE001  whatever a user's controller may raise
+            return [rejection(seat, now_ms, f"{type(err).__name__}: {err}", err)]
+        wrong = slips(decided, self._addresses) if decided else {}
+        sound = [message for k, message in enumerate(decided) if k not in wrong] if wrong else decided
+        if not is_time(due_s := getattr(seat.controller, "due_s", None)):
+            wrong[len(decided)] = f"put itself off until {due_s!r}; due_s is a number of seconds or None"
+        told = [rejection(seat, now_ms, text) for text in wrong.values()]
+        return stamped(seat.site.name, sound, now_ms) + told
 
     def _decide_together(self, row: Row, due: Sequence[int], now_ms: int) -> list[Mail]:
         """Let those of a bench that are due decide; what goes wrong there is told of the first of them."""
         seat = self._deciding = self._ordered[due[0]]
         self._watch.next()
         try:
-            return franked(row.decide(now_ms / 1000, due), now_ms, LOGBOOK)
+            return franked(row.decide(now_ms / 1000, due), now_ms)
         except GridseamError:
             raise
         except Exception as err:
             raise ControllerError(seat.site.name, now_ms, f"{type(err).__name__}: {err}") from err
+
+    def _missed(self, passed: Sequence[Any], naming: Mapping[str, Sequence[int]]) -> dict[int, str]:
+        """Return which of the messages at these places, by sender, name what is not there, and what."""
+        wrong: dict[int, str] = {}
+        for name, places in naming.items():
+            if name not in self._assets:
+                self._assets[name] = Assets(self._ordered[self._seats[name][0]].site.grid)
+            found = self._assets[name].faults([passed[place] for place in places])
+            wrong |= {places[k]: text for k, text in found.items()}
+        return wrong
 
     def _audit(self, order: Message, now_ms: int) -> Action | None:
         """Return the refused act, or None where the order may leave."""
@@ -240,31 +287,18 @@ class ControllerHost:
         return Action(now_ms, order.sender, duty, order.receiver, quantity, value, count, rule)
 
     def get_state(self) -> dict[str, Any]:
-        """Return inboxes, due times, the controllers' own attributes and random streams, all as copies.
-
-        What several controllers of one place have in common stays one thing in the copy, too.
-        """
-        memos = self._memos()
+        """Return inboxes and due times, and what the controllers remember, all as copies."""
         return {
-            f"{i}:{seat.site.name}": {
-                "inbox": list(seat.inbox), "due_ms": seat.due_ms, "rng": seat.site.rng.bit_generator.state,
-                "controller": _copied(vars(seat.controller), memos[seat.site.name]),
-                "desk": _copied(_desk(seat.site), memos[seat.site.name]),
-            }
-            for i, seat in enumerate(self._ordered)
+            f"{i}:{seat.site.name}": {"inbox": list(seat.inbox), "due_ms": seat.due_ms} | remembered
+            for i, (seat, remembered) in enumerate(zip(self._ordered, self._memory.get_state(), strict=True))
         }
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Continue from `get_state`; the state itself stays as it is."""
-        memos = self._memos()
-        for i, seat in enumerate(self._ordered):
-            kept = state[f"{i}:{seat.site.name}"]
-            seat.inbox, seat.due_ms = list(kept["inbox"]), kept["due_ms"]
-            seat.site.rng.bit_generator.state = kept["rng"]
-            vars(seat.controller).update(_copied(kept["controller"], memos[seat.site.name]))
-            desk = _copied(kept["desk"], memos[seat.site.name])
-            _desk(seat.site).clear()
-            _desk(seat.site).update(desk)
+        kept = [state[f"{i}:{seat.site.name}"] for i, seat in enumerate(self._ordered)]
+        for seat, mine in zip(self._ordered, kept, strict=True):
+            seat.inbox, seat.due_ms = list(mine["inbox"]), mine["due_ms"]
+        self._memory.set_state(kept)
         self._readers, self._racks = {}, {}
         self._agenda = Agenda(self._ordered)
         self._seat_together()
@@ -272,25 +306,26 @@ class ControllerHost:
     @property
     def fixed(self) -> dict[str, Any]:
         """What a restart builds anyway, by name: sites and what they believe."""
-        found: dict[str, Any] = {}
-        for i, seat in enumerate(self._ordered):
-            grid = seat.site.grid
-            named = {"site": seat.site, "grid": grid, "rng": seat.site.rng, "settings": seat.site.settings}
-            for f, feeder in enumerate(grid.feeders):
-                named |= {f"feeder{f}": feeder, f"net{f}": feeder.grid, f"devices{f}": feeder.devices}
-                named |= {f"net{f}.{name}": value for name, value in vars(feeder.grid).items() if _large(value)}
-                named |= {f"devices{f}.{name}": value for name, value in vars(feeder.devices).items() if _large(value)}
-            found |= {f"{i}:{seat.site.name}/{name}": thing for name, thing in named.items()}
-        return found
+        return self._memory.fixed
 
-    def _memos(self) -> dict[str, dict[int, Any]]:
-        """Return for each place what is not copied with its controllers: its sites and what these believe."""
-        memos: dict[str, dict[int, Any]] = {seat.site.name: {} for seat in self._ordered}
+    def release(self) -> None:
+        """End the processes of those who decide apart."""
         for seat in self._ordered:
-            site = seat.site
-            fixed = [site, site.grid, site.rng, *site.grid.feeders, *(f.grid for f in site.grid.feeders)]
-            memos[site.name].update((id(thing), thing) for thing in fixed)
-        return memos
+            if isinstance(seat.controller, Isolated):
+                seat.controller.release()
+
+
+def rejection(seat: Seat, now_ms: int, text: str, cause: BaseException | None = None) -> Message:
+    """Return the alarm about something that is left out.
+
+    Raises
+    ------
+    ControllerError
+        The seat does not fall back.
+    """
+    if not seat.falls_back:
+        raise ControllerError(seat.site.name, now_ms, text) from cause
+    return alarm(seat.site, REJECTED, text)
 
 
 def raised(message: Message, now_ms: int) -> tuple[int, str, str, str, float]:
@@ -298,23 +333,6 @@ def raised(message: Message, now_ms: int) -> tuple[int, str, str, str, float]:
     values = message.values
     kind, text = str(values.get("kind", "")), str(values.get("text", ""))
     return now_ms, message.sender, kind, text, float(values.get("value", math.nan))
-
-
-def _large(value: Any) -> bool:
-    """Tell whether a part of a grid is a thing of its own, which others may refer to."""
-    return callable(value) or (isinstance(value, np.ndarray | tuple) and len(value) > 0)
-
-
-def _desk(site: Site) -> dict[str, Any]:
-    """Return what the controllers of a place have in common, apart from their own attributes."""
-    desk = site.settings.get("shared")
-    return desk if isinstance(desk, dict) else {}
-
-
-def _copied(attributes: dict[str, Any], memo: dict[int, Any]) -> dict[str, Any]:
-    """Return a deep copy of a controller's attributes but for its site; `memo` knows what has been copied."""
-    attributes = {name: value for name, value in attributes.items() if not isinstance(value, Site)}
-    return copy.deepcopy(attributes, memo)
 
 
 def summary(values: Mapping[str, Any]) -> tuple[str, float, int]:

@@ -10,7 +10,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from sims.core.errors import ScenarioError, nearest
+from controllers.contract import Controller, Site
+from sims.core.errors import ControllerError, GridseamError, ScenarioError, nearest
 
 
 def load_class(reference: str, beside: Path, what: str = "controller") -> Any:
@@ -47,6 +48,31 @@ def load_class(reference: str, beside: Path, what: str = "controller") -> Any:
     if not isinstance(found, type):
         raise ScenarioError(f"{said}: '{name}' is no class but a {type(found).__name__}")
     return found
+
+
+def built(made: Any, site: Site) -> Controller:
+    """Return the controller of the class `made` that sits at `site`.
+
+    Raises
+    ------
+    ControllerError
+        It cannot be built there, or is none.
+    """
+    name = getattr(made, "__name__", made)
+    try:
+        controller: Controller = made(site)
+    except GridseamError:
+        raise
+    except (Exception, SystemExit) as err:
+        raise ControllerError(site.name, 0, f"{name} cannot be built: {type(err).__name__}: {err}") from err
+    urgent = getattr(controller, "urgent", None)
+    if not isinstance(urgent, frozenset | set) or not all(isinstance(topic, str) for topic in urgent):
+        raise ControllerError(
+            site.name, 0, f"{name}.urgent is {urgent!r}; write urgent = frozenset() or name topics in it"
+        )
+    if not callable(getattr(controller, "decide", None)):
+        raise ControllerError(site.name, 0, f"{name} has no method decide(now_s, inbox)")
+    return controller
 
 
 def _from_file(path: Path, said: str) -> Any:

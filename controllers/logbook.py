@@ -14,11 +14,13 @@ LOGBOOK = "logbook"
 ALARM, GOAL = "alarm", "goal"
 """Topics of the logbook that the run file keeps as events."""
 
+REJECTED = "rejected"
+"""Sort of the alarm about what a controller has done wrong and was left out."""
 KINDS = (
     "bad_data", "voltage", "loading", "trip", "telemetry", "storage", "silent", "stuck", "unknown", "inertia",
-    "request",
+    "request", REJECTED, "expired",
 )
-"""Sorts of alarms that controllers of gridseam raise."""
+"""Sorts of alarms that are raised where gridseam's controllers, their host and devices do so."""
 QUANTITIES = (
     "curtailed_mw", "held_back_mw", "secure", "q_ref_mvar", "q_mvar", "q_der_mvar", "unmet_mvar", "error_mw",
     "asked_mw",
@@ -27,7 +29,7 @@ QUANTITIES = (
     "ratio_p", "ratio_q", "mismatch_pu", "v_low_pu", "v_high_pu", "own_mws", "needed_mws", "assigned_mws",
     "deliverable_mws", "receivable_mws", "lent_mws", "borrowed_mws", "peak_mw", "peak_in_h", "short_mwh", "skill",
     "stored_mwh", "ledger_off_mwh", "lendable_mw", "participating_share", "reserve_up_mw", "reserve_down_mw",
-    "relief_mw", "capped_mw", "shed_mw",
+    "relief_mw", "capped_mw", "shed_mw", "rounds", "primal_pu", "dual_pu",
 )
 """What the goals of gridseam's controllers are told in."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any
 
 from controllers.contract import Controller, Site
 from sims.core.clock import next_tick
@@ -17,7 +19,8 @@ class Seat:
     """A site, the controller that sits there, and the mail waiting for it.
 
     `spans_ms` says when its duty is its own, as (from, until) [ms]; outside it neither decides nor is given
-    mail. Empty: at any time. `budget_s` is how long a decision may take, in real time.
+    mail. Empty: at any time. `budget_s` is how long a decision may take, in real time. Where it `falls_back`, faults
+    of its controller are left out and told; else they stop the run.
     """
 
     site: Site
@@ -26,6 +29,7 @@ class Seat:
     due_ms: int = 0
     spans_ms: tuple[tuple[int, int], ...] = ()
     budget_s: float = 300.0
+    falls_back: bool = False
 
     def staffed(self, now_ms: int) -> bool:
         """Tell whether somebody sits here at `now_ms` [ms]."""
@@ -42,9 +46,14 @@ class Seat:
         """
         period_ms = self.site.period_ms
         due_s = getattr(self.controller, "due_s", None)
-        if due_s is None:
+        if due_s is None or not is_time(due_s):
             return next_tick(now_ms, period_ms) if self.due_ms <= now_ms else self.due_ms
         next_ms = next_tick(now_ms, period_ms)
         if due_s * 1000 <= next_ms:
             return next_ms
         return max(-(-int(min(due_s, FAR_S) * 1000) // period_ms) * period_ms, next_ms)
+
+
+def is_time(due_s: Any) -> bool:
+    """Tell whether `due_s` is one that a controller may give: a number, or None."""
+    return due_s is None or ((type(due_s) is float or isinstance(due_s, Real)) and due_s == due_s)

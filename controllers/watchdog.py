@@ -11,11 +11,17 @@ import time
 import weakref
 from collections.abc import Callable
 
+from sims.core.errors import ControllerError
+
 LOOK_S = 0.2
 GRACE_S = 0.5
 ENDED = 3
 """Exit code of a process that had to be ended."""
 _may_end_process = False
+
+
+class OverdueError(ControllerError):
+    """A decision has taken longer than it may: the run stops, whatever its policy is about faults."""
 
 
 def may_end_process() -> None:

@@ -11,6 +11,7 @@ from controllers.dms.congestion import Limits
 from controllers.dms.feeder_file import Picture
 from controllers.dms.infeed import Infeed, extremes
 from controllers.dms.set_points import Bools, Floats, Ints
+from controllers.responsibility import ALWAYS_MS
 
 INVERTERS = ("pv", "wind", "storage", "statcom")
 """What gives reactive power for transformers: it stands at their busbar, so that no line carries it."""
@@ -33,7 +34,7 @@ class Compensation:
     def __init__(self, desk: Desk, duty: str, limits: Limits) -> None:
         self._desk, self._duty, self._limits = desk, duty, limits
         register = desk.register
-        mine = () if "support_tso_voltage" in desk.site.duties else INVERTERS
+        mine = () if desk.tso_voltage_ms == ((0, ALWAYS_MS),) else INVERTERS
         rows, busbars = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for number, (feeder, own) in enumerate(zip(register.feeders, desk.state.transformers.own, strict=True)):
             net, here = desk.state.files[feeder.name].net, register.of(*mine, feeder=number)
@@ -45,8 +46,10 @@ class Compensation:
         self._rows: Ints = np.concatenate(rows)
         self._busbar: Ints = np.concatenate(busbars)
 
-    def relieved(self, pictures: Sequence[Picture | None], which: Bools, carried: Infeed) -> Infeed:
+    def relieved(self, pictures: Sequence[Picture | None], which: Bools, carried: Infeed, now_ms: int) -> Infeed:
         """Order what is needed in the feeders `which`; return what all transformers carry then.
+
+        While this site supports the TSO's voltage, what was ordered is taken back and reactive power left to that.
 
         Parameters
         ----------
@@ -56,6 +59,9 @@ class Compensation:
             Of the busbars of all feeders.
         """
         if not len(self._rows):
+            return carried
+        if self._desk.supports_tso(now_ms):
+            self._desk.points.wish(self._duty, "q_set_mvar", self._rows, np.full(len(self._rows), np.nan))
             return carried
         table, q_mvar = self._desk.state.transformers, carried.q_mvar.copy()
         wished = self._desk.points.wished(self._duty, "q_set_mvar")[self._rows]

@@ -128,7 +128,7 @@ class ManageCongestion:
         if not look.any():
             return []
         self._seen_ms[look], self._acted_ms[look] = made_ms[look], now_ms
-        out = self._relieve(self._cases(pictures, look, anew))
+        out = self._relieve(self._cases(pictures, look, anew, now_ms))
         again = desk.cycle_ms + desk.site.period_ms // 5
         for quantity in ("p_max_mw", "p_set_mw", "q_set_mvar"):
             out += desk.points.orders(DUTY, quantity, now_ms, again)
@@ -139,7 +139,7 @@ class ManageCongestion:
         over = self._desk.state.transformers.overloaded(self._site.grid.loading_max_percent)
         return over & ~self._inside & (now_ms - self._acted_ms >= AGAIN_MS)
 
-    def _cases(self, pictures: Sequence[Picture | None], look: Bools, anew: Bools) -> list[Case]:
+    def _cases(self, pictures: Sequence[Picture | None], look: Bools, anew: Bools, now_ms: int) -> list[Case]:
         """Return where there is something to do; without an estimate made `anew` only transformers are looked at."""
         table, points = self._desk.state.transformers, self._desk.points
         steered = points.steers(DUTY, "p_max_mw") | points.steers(DUTY, "p_set_mw")
@@ -150,7 +150,7 @@ class ManageCongestion:
             self._waited[number] = self._waited[number] + 1 if nodes else 0
             inside[number] = branches or self._waited[number] > self._patience or self._inside[number]
         carried = table.infeed(self._carried_percent)
-        carried = self._compensation.relieved(pictures, look & table.metered, carried)
+        carried = self._compensation.relieved(pictures, look & table.metered, carried, now_ms)
         room, moves = carried.p_most(carried.q_mvar), np.zeros(len(table.of))
         read = np.flatnonzero((look & table.metered)[table.of])
         moves[read] = self._pace.ahead(

@@ -14,6 +14,7 @@ from controllers.dms.readings import Board
 from controllers.dms.set_points import Floats, Ints, Register, SetPoints, shared_set_points
 from controllers.dms.storage import StorageLedger
 from controllers.dms.v2g import Reserve, believed_reserve
+from controllers.responsibility import ALWAYS_MS
 from sims.core.message import Message
 
 FILED = frozenset({"primary", "secondary", "fault", "switched"})
@@ -51,6 +52,9 @@ class Desk:
             book["need"] = [np.full(len(self.state.files[f.name].net.anchor), np.nan) for f in self.register.feeders]
         self.need_mwh: list[Floats] = book["need"]
         """By feeder, what storage has to give, or (negative) take in, below each busbar; nan where nobody foresees."""
+        always = ((0, ALWAYS_MS),) if "support_tso_voltage" in site.duties else ()
+        self.tso_voltage_ms: tuple[tuple[int, int], ...] = site.settings.get("tso_voltage_ms", always)
+        """When this site supports the TSO's voltage, as (from, until) [ms]."""
         self._periods: list[int] = book.setdefault("periods", [])
         self._seat = len(self._periods)
         self._periods.append(site.period_ms)
@@ -78,6 +82,10 @@ class Desk:
         if self._keeps:
             self.state.collect()
         return now_ms
+
+    def supports_tso(self, now_ms: int) -> bool:
+        """Tell whether support of the TSO's voltage is this site's at `now_ms` [ms]."""
+        return any(start <= now_ms < end for start, end in self.tso_voltage_ms)
 
     def book_storages(self, now_ms: int) -> None:
         """Reckon the batteries up to now."""

@@ -25,7 +25,8 @@ SOURCES = ("pv", "wind", "storage", "chp", "svc", "statcom")
 class SupportTsoVoltage:
     """Makes the feeders below each interface deliver Q_ref = sat(k_p (U_set - U)).
 
-    Positive into transmission, after the Swiss voltage support concept. Q_ref is tracked by a PI controller
+    Positive into transmission, after the Swiss voltage support concept. U_set is what the TSO last wrote (``u_set``);
+    until it has, nothing is done. Q_ref is tracked by a PI controller
     over the reactive power of DER; each feeder gives what its voltages leave room for, the largest devices
     first, so that few substations are spoken to. The voltage limits of the own grid come before the wish: what the
     room does not allow stays unmet, as the logbook tells. Inverters at low voltage stay with their Q(U), as in
@@ -57,6 +58,7 @@ class SupportTsoVoltage:
         self._feeders = {i.name: [number[f] for f in i.feeders if f in number] for i in site.grid.interfaces}
         self._integral: dict[str, float] = dict.fromkeys(self._of, 0.0)
         self._asked: dict[str, float] = dict.fromkeys(self._of, 0.0)
+        self._wish: dict[str, tuple[int, float]] = {}
         self._read_ms: dict[str, int] = {}
         self._last_ms: dict[str, int] = {}
         self._inner: dict[int, tuple[Topology, Ints]] = {}
@@ -66,13 +68,15 @@ class SupportTsoVoltage:
     @property
     def reads(self) -> frozenset[str]:
         """Topics that the host hands over."""
-        return self._desk.mail("interface")
+        return self._desk.mail("interface", "u_set")
 
     def decide(self, now_s: float, inbox: Sequence[Message]) -> list[Message]:
         """Return reactive set-points for the DER below each interface that reported."""
         now_ms = self._desk.read(now_s, inbox)
         newest: dict[str, Message] = {}
         for message in inbox:
+            if message.topic == "u_set":
+                self._hear(message)
             known = message.topic == "interface" and message.sender in self._of
             if known and message.sent_ms > self._read_ms.get(message.sender, -1):
                 self._read_ms[message.sender] = message.sent_ms
@@ -80,7 +84,7 @@ class SupportTsoVoltage:
         out: list[Message] = []
         acted = False
         for name, message in sorted(newest.items()):
-            if now_ms - self._last_ms.get(name, -(10**9)) < 0.9 * self._desk.cycle_ms:
+            if name not in self._wish or now_ms - self._last_ms.get(name, -(10**9)) < 0.9 * self._desk.cycle_ms:
                 continue
             elapsed_s = min(now_ms - self._last_ms.get(name, now_ms - self._desk.cycle_ms), 600_000) / 1000
             self._last_ms[name] = now_ms
@@ -93,13 +97,19 @@ class SupportTsoVoltage:
             out += self._desk.points.orders(DUTY, "q_set_mvar", now_ms, again)
         return out
 
+    def _hear(self, letter: Message) -> None:
+        """Note the voltage that the TSO wishes at an interface, unless it has written a newer one."""
+        name, v_pu = str(letter.values["interface"]), float(np.atleast_1d(letter.values["v_set_pu"])[0])
+        if np.isfinite(v_pu) and letter.sent_ms >= self._wish.get(name, (letter.sent_ms, 0.0))[0]:
+            self._wish[name] = letter.sent_ms, v_pu
+
     def _track(self, interface: InterfaceBelief, message: Message, elapsed_s: float, now_ms: int) -> Message | None:
         """Advance the PI of one interface and distribute its outcome; return an entry for the logbook."""
-        values = {k: float(np.atleast_1d(message.values[k])[0]) for k in ("v_pu", "v_set_pu", "q_mvar")}
+        values = {k: float(np.atleast_1d(message.values[k])[0]) for k in ("v_pu", "q_mvar")}
         if not all(np.isfinite(v) for v in values.values()) or values["v_pu"] < 0.1:
             return None
         span = interface.q_range_mvar
-        q_ref = float(np.clip(self._k_p * (values["v_set_pu"] - values["v_pu"]), -span, span))
+        q_ref = float(np.clip(self._k_p * (self._wish[interface.name][1] - values["v_pu"]), -span, span))
         error = q_ref - values["q_mvar"]
         lower, upper, lawful, rows = self._room(interface.name, now_ms)
         most, least = float(upper.sum()), float(lower.sum())

@@ -49,14 +49,12 @@ class ControlVoltage:
         settings, grid = site.settings, site.grid
         self._site, self._desk = site, Desk(site)
         self._margin = float(settings.get("margin_pu", 0.005))
-        self._half = float(settings.get("band_pu", 0.02))
-        if "support_tso_voltage" in site.duties:
-            self._half = (grid.v_max_pu - grid.v_min_pu) / 2
+        self._halves = float(settings.get("band_pu", 0.02)), (grid.v_max_pu - grid.v_min_pu) / 2
         self._loading_max = grid.loading_max_percent - float(settings.get("margin_percent", 4.0))
         self._deadband = float(settings.get("deadband_pu", 0.005))
         self._hold_ms = int(settings.get("hold_ms", 600_000))
         self._moved_share = float(settings.get("moved_share", 0.15))
-        self._narrowest = self._band(WIDEST_MARGIN_PU)
+        self._aim(0)
         self._seen: dict[str, int] = {}
         self._flow_mva: dict[str, Complexes] = {}
         self._moved_ms: dict[tuple[str, int], int] = {}
@@ -74,6 +72,7 @@ class ControlVoltage:
         """Return new set-points of regulators and inverters."""
         desk = self._desk
         now_ms = desk.read(now_s, inbox)
+        self._aim(now_ms)
         out: list[Message] = []
         acted = False
         asked = desk.points.steers(DUTY, "q_set_mvar")
@@ -91,6 +90,11 @@ class ControlVoltage:
         if acted:
             out += desk.points.orders(DUTY, "q_set_mvar", now_ms, desk.cycle_ms + self._site.period_ms // 5)
         return out
+
+    def _aim(self, now_ms: int) -> None:
+        """Choose the band: all that the limits allow while this site supports the TSO's voltage, else a narrow one."""
+        self._half = self._halves[self._desk.supports_tso(now_ms)]
+        self._narrowest = self._band(WIDEST_MARGIN_PU)
 
     def _gone(self, number: int) -> bool:
         """Take the orders of a feeder back where its flow has left the state they were made for."""

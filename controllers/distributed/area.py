@@ -151,7 +151,7 @@ class Area:
         worst = -math.inf
         flows = np.ravel(values["boundary_p_mw"]).tolist(), np.ravel(values["boundary_q_mvar"]).tolist()
         most = max(max(map(abs, flows[0]), default=0.0), max(map(abs, flows[1]), default=0.0))
-        if most < 0.5 * min(self._ratings.values(), default=0.0) * max_percent / 100:
+        if most < 0.5 * self.least_mva * max_percent / 100:
             return worst  # no line is even near its limit, as almost always
         columns = np.ravel(values["boundary_line"]).tolist(), *flows, np.ravel(values["neighbour_area"]).tolist()
         for line, p_mw, q_mvar, other in zip(*columns, strict=True):
@@ -160,6 +160,11 @@ class Area:
             if towards_source:
                 worst = max(worst, math.hypot(p_mw, q_mvar) - limit)
         return worst
+
+    @property
+    def least_mva(self) -> float:
+        """Least rating among the lines asked for so far [MVA], 0 before."""
+        return min(self._ratings.values(), default=0.0)
 
     def rating_mva(self, line: int) -> float:
         """Return the rating of a line by its pandapower index [MVA]."""

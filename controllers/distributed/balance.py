@@ -11,6 +11,7 @@ from controllers.distributed.consensus import own_weight
 from controllers.distributed.dispatch import TOP, Dispatch
 from controllers.distributed.feeders import Feeders
 from controllers.distributed.netting import Ledger
+from controllers.logbook import goal
 from controllers.restoration_law import beyond_mw, cell_error
 from controllers.stations import Stations
 from sims.core.message import Message
@@ -147,7 +148,10 @@ class CellAgents:
             out += self._ask(now_s)
         if self._quiet():
             return out
-        return out + self._tell(now_s) + self._share(now_s)
+        return out + self._tell(now_s) + self._share(now_s) + [goal(
+            self.site, DUTY, {"interface": self.site.name}, error_mw=self.error_mw, asked_mw=self.demand_mw,
+            stations_mw=self.stations.called_mw, filled_in_mw=self.feeders.sent_mw,
+        )]
 
     def _tell(self, now_s: float) -> list[Message]:
         """Tell the mates the own view where it is news to them."""

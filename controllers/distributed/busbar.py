@@ -28,6 +28,7 @@ class Span:
     """
 
     NEWS_PU, BEAT_S = 0.006, 3600.0
+    HOLDS_S = 2.1 * BEAT_S
 
     def __init__(self, area: Area) -> None:
         grid = area.feeder.grid
@@ -68,18 +69,18 @@ class Span:
             for k, v_pu in enumerate(self.busbar_pu[: self.count]):
                 if v_pu > Extremes.DARK_PU:
                     low[k] = high[k] = v_pu
-            for k, (below, above) in self._offsets().items():
+            for k, (below, above) in self.offsets().items():
                 v_pu = self.busbar_pu[k]
                 if v_pu > Extremes.DARK_PU:
                     low[k], high[k] = min(low[k], v_pu + below), max(high[k], v_pu + above)
         elif self.mine >= 0 and not volts.dark:
             low[self.mine], high[self.mine] = volts.range_pu()
         for lowest, highest, heard_s in self.told.values():
-            if now_s - heard_s <= 2.1 * self.BEAT_S:
+            if now_s - heard_s <= self.HOLDS_S:
                 low, high = list(map(min, low, lowest)), list(map(max, high, highest))
         return low, high
 
-    def _offsets(self) -> dict[int, tuple[float, float]]:
+    def offsets(self) -> dict[int, tuple[float, float]]:
         """Return the lowest and highest difference to its busbar among the frames, by transformer."""
         if self.span_pu is None:
             known = [(self.fed[node], offset) for (_, node), offset in self.offset_pu.items() if offset == offset]

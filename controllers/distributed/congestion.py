@@ -10,6 +10,7 @@ import numpy as np
 from controllers.contract import Site
 from controllers.distributed.area import Area, column
 from controllers.distributed.book import OrderBook, shared
+from controllers.distributed.congestion_lookout import CongestionLookout
 from controllers.distributed.paths import fed_by, transformer_mva
 from controllers.distributed.picture import picture_of
 from controllers.distributed.ratio import SharedRatio
@@ -53,6 +54,7 @@ class ConsensusCurtailment:
 
     urgent = frozenset({"consensus/p"})
     reads: frozenset[str] = frozenset()
+    bench = CongestionLookout
     CALM_S, CALM_PU, CALM_SHARE = 300.0, 0.015, 0.2
 
     def __init__(self, site: Site) -> None:

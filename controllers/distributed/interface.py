@@ -13,8 +13,10 @@ from controllers.distributed.area import Area, number
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.order_kernels import filled
 from controllers.distributed.picture import picture_of
+from controllers.distributed.reactive_lookout import ReactiveLookout
 from controllers.distributed.sharing import Shares, ShareTree, by_grain, shared_out
 from controllers.distributed.voltage import at_medium_voltage, reactive_book
+from controllers.logbook import goal
 from sims.core.message import Message
 
 DUTY = "support_tso_voltage"
@@ -25,9 +27,9 @@ class AdmmInterface:
 
     The TSO opens a negotiation with its first wish; both sides exchange wishes until they agree to 1e-4 pu
     (see `admm.Agreement`), or until the rounds that the TSO gives are used up: then the own last wish counts,
-    which is what can be delivered. From then on the interface's Q is steered to that value: what is missing is
-    added to the amount shared out to the leading agents of the feeders, to the same part of the capacity they
-    told, to within one `step`: a small correction is one feeder's.
+    which is what can be delivered. The logbook is told what it came to, with rounds and residuals. From then on the
+    interface's Q is steered to that value: what is missing is added to the amount shared out to the leading agents of
+    the feeders, to the same part of the capacity they told, to within one `step`: a small correction is one feeder's.
 
     Settings
     --------
@@ -107,12 +109,15 @@ class AdmmInterface:
         asked = np.asarray(values["x"], dtype=float)
         wish = side.wish(agreement, asked)
         agreement.advance(asked, wish)
+        told = {"session": session, "round": turn, "x": wish}
+        out = [Message(self.site.name, self.tso, "admm", told, size_bytes=40 + 5 * 8)]
         if agreement.reached or agreement.rounds >= self.rounds:
             settled = agreement.z if agreement.reached else wish
             self.target_mvar, self.target_s = float(settled[1]) * rating, now_s
             self.agreement = None
-        told = {"session": session, "round": turn, "x": wish}
-        return [Message(self.site.name, self.tso, "admm", told, size_bytes=40 + 5 * 8)]
+            out.append(goal(self.site, DUTY, {"interface": self.site.name}, q_ref_mvar=self.target_mvar,
+                            rounds=agreement.rounds, primal_pu=agreement.primal, dual_pu=agreement.dual))
+        return out
 
     def _steer(self, now_s: float, measured: bool) -> list[Message]:
         """Share out what brings the interface to the agreed Q; let go when the agreement has run out."""
@@ -150,6 +155,7 @@ class ShareReactive:
 
     urgent = frozenset({"share/q", "capacity/q"})
     reads = frozenset({"consensus/q"})
+    bench = ReactiveLookout
     BUSY_S, LOOK_S = 240.0, 600.0
 
     def __init__(self, site: Site) -> None:
@@ -167,7 +173,8 @@ class ShareReactive:
         self.tree.own = [self.whole_mvar]
         self.board = picture_of(site, self.area)
         self.volts = self.board.volts
-        self.busy_s = -math.inf
+        self.busy, self.busy_s = False, -math.inf
+        self.settled = False
         self.ttl_s = float(s.get("ttl_s", 3600.0))
         self.delivered_mvar = 0.0
         self.due_s = self.look_s = 0.0
@@ -183,19 +190,26 @@ class ShareReactive:
                     self.busy_s = now_s
             elif topic == "capacity/q":
                 self.tree.hear(message)
-                self.look_s = min(self.look_s, now_s + 1.0)
+                self.look_s, self.settled = min(self.look_s, now_s + 1.0), False
             elif topic == "share/q":
                 act = self.tree.take(message) or act
         if not act:
             self.due_s = self.look_s  # the children's sums come one by one: told at the next round, all at once
             return []
         self.look_s = self.due_s = now_s + self.LOOK_S
-        busy = self._own_voltage_first(now_s)
+        self.settled = True
+        self.busy = busy = self._own_voltage_first(now_s)
         # What is not on offer is not told, or the interface would count on it and take it for its own nature.
         self.tree.own = [abs(self.delivered_mvar) if busy else self.whole_mvar]
         out = self.tree.announce(self.site.name, now_s)
         mine, letters = self.tree.split(self.site.name, now_s)
         return out + letters + self._deliver(self.delivered_mvar if busy else mine, now_s)
+
+    @property
+    def quiet_s(self) -> float:
+        """Until when a look finds nothing to do, as long as nothing comes and the own voltages stay as they are [s]."""
+        renew_s = self.book.due_s if self.delivered_mvar else math.inf
+        return min(self.tree.quiet_s, renew_s) if renew_s < math.inf or not self.delivered_mvar else -math.inf
 
     def _deliver(self, mvar: float, now_s: float) -> list[Message]:
         """Give the own part with one substation after the other, so that few orders move it."""

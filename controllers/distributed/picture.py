@@ -11,6 +11,7 @@ from controllers.contract import Site
 from controllers.distributed.area import Area, number
 from controllers.distributed.book import shared
 from controllers.distributed.extremes import Extremes
+from controllers.distributed.wall import Wall
 from sims.core.message import Message
 
 
@@ -57,6 +58,8 @@ class Picture:
         By node, the newest last.
     count : int
         Frames taken so far.
+    wall, place
+        Where it hangs beside the pictures of other areas, if it does.
     """
 
     topics = frozenset({"own", "secondary", "primary"})
@@ -69,6 +72,8 @@ class Picture:
         self.frames: dict[int, Frame] = {}
         self.count = 0
         self.watchers: list[Watcher] = []
+        self.wall: Wall | None = None
+        self.place = -1
 
     def look(self, inbox: Sequence[Message] = ()) -> None:
         """Take in what has been put up since the last look, and what of it came with the own mail, as it arrived."""
@@ -79,18 +84,28 @@ class Picture:
             self._take([message for message in inbox if message.topic in self.topics])
 
     def _take(self, mail: Sequence[Message]) -> None:
+        newest: Message | None = None
         for message in mail:
             topic = message.topic
+            if topic == "own":  # of several in a row the newest alone counts
+                self.own = message
+                newest = message if newest is None or message.sent_ms > newest.sent_ms else newest
+                continue
+            if newest is not None:
+                self.volts.own(newest)
+                newest = None
             if topic == "secondary":
                 self._frame(message)
-            elif topic == "own":
-                self.own = message
-                self.volts.own(message)
             elif topic == "primary":
                 self.primary = message
                 self.volts.primary(message)
                 for watcher in self.watchers:
                     watcher.primary(message)
+        if newest is not None:
+            self.volts.own(newest)
+        self.volts.sort()
+        if self.wall is not None and mail:
+            self.wall.changed.append(self.place)
 
     def _frame(self, message: Message) -> None:
         values = message.values

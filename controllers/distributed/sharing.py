@@ -129,6 +129,16 @@ class ShareTree:
         values = {"capacity": np.array(sums), "orders": orders}
         return [Message(sender, self.parent, self.capacity_topic, values, size_bytes=60)]
 
+    @property
+    def quiet_s(self) -> float:
+        """Until when there is neither a sum nor a part to tell, as long as no number moves [s]."""
+        sums = self.total
+        if not self.told:
+            return -math.inf if any(sums) else self.shares.due_s
+        dead = self.dead * max(map(abs, self.told)) + 1e-9
+        moved = any(abs(new - old) > dead for new, old in zip(sums, self.told, strict=True))
+        return -math.inf if moved else min(self.told_s + self.REFRESH_S, self.shares.due_s)
+
     def split(
         self, sender: str, now_s: float, tiers: Sequence[int] = (0,), least: float = 0.0
     ) -> tuple[float, list[Message]]:

@@ -15,6 +15,7 @@ from controllers.distributed.busbar import Busbars, Span
 from controllers.distributed.order_kernels import filled
 from controllers.distributed.picture import picture_of
 from controllers.distributed.ratio import SharedRatio
+from controllers.distributed.voltage_lookout import VoltageLookout
 from sims.core.message import Message
 
 Floats = NDArray[np.float64]
@@ -62,6 +63,7 @@ class ConsensusVoltVar:
 
     urgent = frozenset({"consensus/q"})
     reads: frozenset[str] = frozenset()
+    bench = VoltageLookout
     CALM_S, CALM_PU = 300.0, 0.012
 
     def __init__(self, site: Site) -> None:

@@ -115,6 +115,7 @@ def test_who_has_hours_of_its_own_sits_alone():
     row, = rows([one, other, third, fourth])
     assert row.numbers == [2, 3]
     assert rows(seats(Alone)) == []
+    assert rows(seats(type("Mine", (ObserveArea,), {}))) == [], "who derives a class decides for itself"
 
 
 def test_letters_to_somebody_else_come_as_messages(physics):
@@ -135,5 +136,5 @@ def test_a_number_that_is_none_is_told_of_its_sender(physics):
     off = dataclasses.replace(bundle, values={**bundle.values, "p_mw": np.where(np.arange(6) == 4, np.nan, 0.0)})
     sender = bundle.addresses.senders[bundle.rows[4]]
     with pytest.raises(ControllerError, match="sent boundary with p_mw not finite") as err:
-        franked([off], 0, "logbook")
+        franked([off], 0)
     assert sender in str(err.value)

@@ -106,6 +106,10 @@ def bad_object(self, now_s, inbox):
     return [Message(self.site.name, "x", "t", {"v": {"a": 1}})]
 
 
+def bad_device(self, now_s, inbox):
+    return [command(self.site, "dso_1.f03.s2", "manage_congestion", device=np.array([5]), p_max_mw=np.array([0.1]))]
+
+
 def bad_file(self, site):
     Good.__init__(self, site)
     self.generator = (x for x in range(3))
@@ -123,7 +127,8 @@ def bad_file(self, site):
     ({"decide": bad_write}, "read-only"),
     ({"decide": bad_global}, "differently"),
     ({"decide": bad_none}, "returned NoneType"),
-    ({"decide": bad_object}, "is a dict"),
+    ({"decide": bad_object}, "v as a dict"),
+    ({"decide": bad_device}, r"ordered device 5, which is none of its own \(nearest: 100\)"),
     ({"urgent": "fault"}, "urgent is 'fault'"),
     ({"decide": None}, "no method decide"),
     ({"__init__": bad_file}, "cannot be copied"),
@@ -157,9 +162,14 @@ def test_duties_of_a_given_site_are_what_counts():
 def test_gaps_are_for_the_logbook_only():
     class Estimate(Good):
         def decide(self, now_s, inbox):
-            return [Message(self.site.name, LOGBOOK, "estimate", {"v_pu": np.array([1.0, np.nan])})]
+            gaps = np.where(np.arange(count) == 1, np.nan, 1.0)
+            return [Message(self.site.name, LOGBOOK, "estimate", {"feeder": "dso_1.f03", "v_pu": gaps})]
 
+    count = 8
     check_controller(Estimate)
+    count = 9
+    with pytest.raises(ControllerError, match=r"estimated dso_1\.f03 with v_pu of shape \(9,\) for 8 nodes"):
+        check_controller(Estimate)
 
 
 def test_references_are_loaded(tmp_path):

@@ -1,4 +1,6 @@
 import dataclasses
+import re
+import time
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from controllers.logbook import LOGBOOK
 from controllers.responsibility import Responsibility
 from controllers.seat import Seat
 from controllers.specimen import small_belief
+from controllers.watchdog import OverdueError
 from sims.core.bundle import Addresses, Bundle
-from sims.core.errors import ControllerError
+from sims.core.errors import ControllerError, GridError
 from sims.core.message import Message
 
 DMS, AGENT = "dso_1.dms", "dso_1.f03.a0"
@@ -33,10 +36,11 @@ def site(name=DMS, actor="dms", period_ms=60_000):
     return Site(name, actor, frozenset({"control_voltage"}), small_belief(), (), period_ms, np.random.default_rng(1))
 
 
-def host(*diaries, stage=2, architecture="centralized"):
+def host(*diaries, stage=2, architecture="centralized", falls_back=False, addresses=None):
     roles = {DMS: "dms", AGENT: "agent", "tso": "tso"}
     return ControllerHost(
-        [Seat(d.site, d) for d in diaries], Responsibility(architecture, stage, roles).authorize, 60_000
+        [Seat(d.site, d, falls_back=falls_back) for d in diaries], Responsibility(architecture, stage, roles).authorize,
+        60_000, addresses,
     )
 
 
@@ -154,7 +158,7 @@ def test_mail_for_nobody_is_counted():
 
 
 def order(where, duty="control_voltage", **values):
-    values = values or {"device": np.array([1, 2]), "q_set_mvar": np.array([0.25, 0.5])}
+    values = values or {"device": np.array([101, 102]), "q_set_mvar": np.array([0.25, 0.5])}
     return command(site(), where, duty, **values)
 
 
@@ -192,27 +196,109 @@ def test_numbers_that_are_none_are_refused_with_the_sites_name(bad):
 
 
 def test_an_order_may_take_a_set_point_back_with_an_infinite_value_but_not_with_nan():
-    taken_back = order("dso_1.f03.s2", device=np.array([1, 2]), q_set_mvar=np.array([np.inf, 0.5]))
+    taken_back = order("dso_1.f03.s2", device=np.array([101, 102]), q_set_mvar=np.array([np.inf, 0.5]))
     message, = host(Diary(site(), [taken_back])).step(0, {}).outputs["outbox"]
     assert np.isinf(message.values["q_set_mvar"][0])
-    nonsense = order("dso_1.f03.s2", device=np.array([1, 2]), q_set_mvar=np.array([np.nan, np.inf]))
+    nonsense = order("dso_1.f03.s2", device=np.array([101, 102]), q_set_mvar=np.array([np.nan, np.inf]))
     with pytest.raises(ControllerError, match="sent command/control_voltage with q_set_mvar not finite"):
         host(Diary(site(), [nonsense])).step(0, {})
 
 
 def test_gaps_in_an_estimate_go_to_the_logbook():
     v_pu = np.array([1.0, np.nan])
-    step = host(Diary(site(), [Message(DMS, LOGBOOK, "estimate", {"v_pu": v_pu})])).step(0, {})
+    values = {"feeder": "dso_1.f03", "node": np.array([2, 3]), "v_pu": v_pu}
+    step = host(Diary(site(), [Message(DMS, LOGBOOK, "estimate", values)])).step(0, {})
     assert step.outputs["reports"][0].values["v_pu"] is v_pu
 
 
-def test_a_failure_names_site_and_time():
-    class Broken(Diary):
-        def decide(self, now_s, inbox):
-            return [][3]
+UNKNOWN = order("dso_1.f03.s2", device=np.array([101, 99]), q_set_mvar=np.array([0.25, 0.5]))
+ODD = order("dso_1.f03.s2", device=np.array([101, 102]), q_set_mvar=np.array([0.25]))
+WRONG = {
+    "nan": (Message(DMS, "tso", "goal", {"p_mw": np.nan}), "sent goal with p_mw not finite"),
+    "shape": (ODD, "sent command/control_voltage with 1 values of q_set_mvar for 2 of device"),
+    "device": (UNKNOWN, "ordered device 99, which is none of its own (nearest: 100)"),
+    "feeder": (order("dso_1.f04.s2"), "sent command/control_voltage to 'dso_1.f04.s2', where nobody is (did you mean "),
+    "message": (3, "decide returned a int among its messages; return Message objects"),
+}
 
-    with pytest.raises(ControllerError, match=r"dso_1\.dms at 0\.000 s: IndexError"):
-        host(Broken(site())).step(0, {})
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_sent_stops_the_run_or_is_left_out_and_told(case):
+    bad, says = WRONG[case]
+    places = ("tso", "dso_1.f03.s2")
+    with pytest.raises(ControllerError, match=rf"^dso_1\.dms at 60\.000 s: {re.escape(says)}"):
+        host(Diary(site(), [bad]), addresses=places).step(60_000, {})
+    good = order("dso_1.f03.s2")
+    h = host(Diary(site(), [bad, good, Message(DMS, LOGBOOK, "goal", {})]), falls_back=True, addresses=places)
+    outputs = h.step(60_000, {}).outputs
+    assert [m.values for m in outputs["outbox"]] == [good.values]
+    assert [m.topic for m in outputs["reports"]] == ["goal"]
+    (t_ms, where, kind, text, value), = outputs["alarms"]
+    assert (t_ms, where, kind) == (60_000, DMS, "rejected")
+    assert text.startswith(says)
+    assert np.isnan(value)
+
+
+class Broken(Diary):
+    """Fails at first, then sends what it is given."""
+
+    def decide(self, now_s, inbox):
+        super().decide(now_s, inbox)
+        if now_s < 60:
+            raise self.fault
+        return self.says
+
+
+@pytest.mark.parametrize("fault", [IndexError("none left"), SystemExit(1), GridError("net: none"), MemoryError()])
+def test_who_fails_and_falls_back_is_asked_again_at_its_next_turn(fault):
+    broken, other = Broken(site(), [order("dso_1.f03.s2")]), Diary(site(), [order("dso_1.f03.s2")])
+    broken.fault = fault
+    h = host(broken, other, falls_back=True)
+    step = h.step(0, deliver(mail("primary", 0.0)))
+    assert len(step.outputs["outbox"]) == 1, "the other one decides all the same"
+    (_, _, kind, text, _), = step.outputs["alarms"]
+    assert (kind, text) == ("rejected", f"{type(fault).__name__}: {fault}")
+    assert step.next_ms == 60_000
+    step = h.step(60_000, {})
+    assert "alarms" not in step.outputs
+    assert len(step.outputs["outbox"]) == 2
+    assert broken.seen == [(0.0, ["primary"]), (60.0, [])], "mail of a failed decision has been read"
+
+
+def test_anothers_duty_is_refused_and_no_fault():
+    h = host(Diary(site(), [order("dso_2.f03.s2", device=np.array([9]), q_set_mvar=np.ones(1))]), falls_back=True)
+    outputs = h.step(0, {}).outputs
+    assert set(outputs) == {"actions"}
+    assert "not dso_1.dms's to move" in outputs["actions"][0].refused
+
+
+@pytest.mark.parametrize("due_s", [np.nan, "later", [3.0]])
+def test_a_time_that_is_none_does_not_put_anybody_off(due_s):
+    diary = Diary(site())
+    diary.due_s = due_s
+    with pytest.raises(ControllerError, match=r"at 0\.000 s: put itself off until .*; due_s is a number of seconds"):
+        host(diary).step(0, {})
+    step = host(diary, falls_back=True).step(0, {})
+    assert step.next_ms == 60_000
+    assert step.outputs["alarms"][0][2] == "rejected"
+
+
+def test_a_decision_that_does_not_come_back_ends_the_run_whatever_the_seat_falls_back_to():
+    class Asleep(Diary):
+        def decide(self, now_s, inbox):
+            time.sleep(60)
+
+    seat = Seat(site(), Asleep(site()), budget_s=0.5, falls_back=True)
+    h = ControllerHost([seat], Responsibility("centralized", 2, {DMS: "dms"}).authorize, 60_000)
+    with pytest.raises(OverdueError, match=r"dso_1\.dms at 0\.000 s: has not decided within 0\.5 s"):
+        h.step(0, {})
+
+
+def test_a_failure_names_site_and_time():
+    broken = Broken(site())
+    broken.fault = IndexError("none left")
+    with pytest.raises(ControllerError, match=r"dso_1\.dms at 0\.000 s: IndexError: none left"):
+        host(broken).step(0, {})
 
 
 def test_mail_that_waits_survives_a_restart():

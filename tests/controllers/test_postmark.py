@@ -1,13 +1,9 @@
 import numpy as np
 import pytest
 
-from controllers.contract import Site
-from controllers.postmark import stamped
-from controllers.specimen import small_belief
+from controllers.postmark import franked, stamped
 from sims.core.errors import ControllerError
 from sims.core.message import Message
-
-HERE = Site("dso_1.dms", "dms", frozenset(), small_belief(), (), 60_000, np.random.default_rng(1))
 
 
 def note(topic, **values):
@@ -15,22 +11,14 @@ def note(topic, **values):
 
 
 def test_all_but_sender_and_time_stays_as_it_was():
-    one, = stamped(HERE.name, [note("goal", p_mw=1.5)], 60_000, "logbook")
+    one, = stamped("dso_1.dms", [note("goal", p_mw=1.5)], 60_000)
     assert (one.sender, one.sent_ms) == ("dso_1.dms", 60_000)
     assert (one.receiver, one.topic, one.values, one.size_bytes, one.ttl_ms, one.priority) == (
         "tso", "goal", {"p_mw": 1.5}, 77, 5, 2)
 
 
-def test_of_many_messages_the_one_with_a_slip_is_named():
-    table = np.array([[1.0, 2.0], [3.0, np.inf]])
-    fine = [note("goal", p_mw=np.arange(k, dtype=float), name="x", count=np.array([k])) for k in range(5)]
-    assert len(stamped(HERE.name, fine, 0, "logbook")) == 5
-    with pytest.raises(ControllerError, match="sent tie with sums not finite"):
-        stamped(HERE.name, [*fine, note("tie", sums=table), *fine], 0, "logbook")
-
-
-def test_taking_back_in_one_order_excuses_no_slip_in_another_message():
-    order = note("command/control_voltage", q_set_mvar=np.array([np.inf, 0.5]))
-    assert len(stamped(HERE.name, [order, note("goal", p_mw=1.0)], 0, "logbook")) == 2
-    with pytest.raises(ControllerError, match="sent goal with p_mw not finite"):
-        stamped(HERE.name, [order, note("goal", p_mw=np.inf)], 0, "logbook")
+def test_whoever_writes_from_a_bench_keeps_its_name_and_is_named():
+    one, = franked([note("goal", p_mw=1.5)], 60_000)
+    assert (one.sender, one.sent_ms) == ("anybody", 60_000)
+    with pytest.raises(ControllerError, match=r"anybody at 60\.000 s: sent goal with p_mw not finite"):
+        franked([note("goal", p_mw=np.array([1.5, np.nan]))], 60_000)

@@ -7,9 +7,13 @@ from controllers.centralized.interface import SupportTsoVoltage
 from sims.core.message import Message
 
 
-def report(t_ms, v, v_set, q):
-    values = {"v_pu": v, "v_set_pu": v_set, "p_mw": 0.0, "q_mvar": q, "tap_pos": 0, "loading_percent": 0.0}
+def report(t_ms, v, q):
+    values = {"v_pu": v, "p_mw": 0.0, "q_mvar": q, "tap_pos": 0, "loading_percent": 0.0}
     return Message("dso_1.i4", "dso_1.dms", "interface", values, sent_ms=t_ms)
+
+
+def wish(v_set, t_ms=0):
+    return Message("tso", "dso_1.dms", "u_set", {"interface": "dso_1.i4", "v_set_pu": v_set}, sent_ms=t_ms)
 
 
 def exported(field):
@@ -23,10 +27,10 @@ def run(kit, minutes, v_set, q_range=8.0, k_p=400.0, load=0.5):
     interface = dataclasses.replace(site.grid.interfaces[0], q_range_mvar=q_range)
     site = dataclasses.replace(site, grid=dataclasses.replace(site.grid, interfaces=(interface,)))
     controller, sent = SupportTsoVoltage(site), []
-    controller.decide(0.0, [field.primary(0), *field.secondary(0)])
+    controller.decide(0.0, [field.primary(0), *field.secondary(0), wish(v_set)])
     for k in range(1, minutes):
         mail = [field.primary(60_000 * k), *(field.secondary(60_000 * k) if k % 15 == 0 else [])]
-        out = controller.decide(60.0 * k, [*mail, report(60_000 * k, 1.0, v_set, exported(field))])
+        out = controller.decide(60.0 * k, [*mail, report(60_000 * k, 1.0, exported(field))])
         sent.append(out)
         field.obey(out)
         field.regulate()
@@ -57,10 +61,10 @@ def test_a_wish_gives_way_to_the_voltage_limits_where_it_takes_inverters_off_the
     interface = dataclasses.replace(site.grid.interfaces[0], q_range_mvar=50.0)
     controller = SupportTsoVoltage(dataclasses.replace(
         site, grid=dataclasses.replace(site.grid, interfaces=(interface,))))
-    controller.decide(0.0, [field.primary(0), *field.secondary(0)])
+    controller.decide(0.0, [field.primary(0), *field.secondary(0), wish(1.02)])
     for k in range(1, 30):
         mail = [field.primary(60_000 * k), *(field.secondary(60_000 * k) if k % 15 == 0 else [])]
-        out = controller.decide(60.0 * k, [*mail, report(60_000 * k, 1.0, 1.02, exported(field))])
+        out = controller.decide(60.0 * k, [*mail, report(60_000 * k, 1.0, exported(field))])
         field.obey(out)
         assert np.abs(field.v[live]).max() < 1.05
     goal = next(m for m in out if m.topic == "goal")
@@ -83,8 +87,22 @@ def test_silence_duplicates_and_nonsense_are_harmless(kit):
     field = kit.field(kit.feeder("oberrhein"), load=0.5)
     controller = SupportTsoVoltage(kit.site([field.belief], stage=3))
     assert controller.decide(0.0, []) == []
-    mail = [field.primary(0), *field.secondary(0), report(0, 1.0, 1.01, 0.0)]
+    mail = [field.primary(0), *field.secondary(0), report(0, 1.0, 0.0), wish(1.01)]
     controller.decide(60.0, mail)
     assert controller.decide(120.0, mail) == []
-    assert controller.decide(180.0, [report(170_000, float("nan"), 1.01, 0.0)]) == []
-    assert controller.decide(240.0, [report(100_000, 1.0, 1.01, 0.0)]) == []
+    assert controller.decide(180.0, [report(170_000, float("nan"), 0.0)]) == []
+    assert controller.decide(240.0, [report(100_000, 1.0, 0.0)]) == []
+
+
+def test_the_wish_is_what_the_tso_wrote_last_and_without_one_nothing_is_done(kit):
+    field = kit.field(kit.feeder("oberrhein", pv=1.0), load=0.5, sun=0.3)
+    controller = SupportTsoVoltage(kit.site([field.belief], stage=3, settings={"k_p_mvar_per_pu": 400.0}))
+    assert not controller.decide(60.0, [field.primary(0), *field.secondary(0), report(60_000, 1.0, 0.0)])
+
+    def asked(k, *letters):
+        out = controller.decide(60.0 * k, [*letters, report(60_000 * k, 1.0, 0.0)])
+        return next(m.values["q_ref_mvar"] for m in out if m.topic == "goal")
+
+    assert asked(2, wish(1.01, 120_000)) == pytest.approx(4.0)
+    assert asked(3, wish(0.99, 180_000), wish(1.02, 60_000)) == pytest.approx(-4.0), "an older letter came later"
+    assert asked(4, wish(float("nan"), 240_000)) == pytest.approx(-4.0)

@@ -11,8 +11,9 @@ DT = 0.02
 
 def run(law, terminal, seconds, dt=DT, **given):
     p = q = None
+    at = terminal(**{"q_mvar": 0.3, "f_hz": 60.0, **given})
     for _ in range(round(seconds / dt)):
-        p, q = law.respond(terminal(**{"q_mvar": 0.3, "f_hz": 60.0, **given}), dt)
+        p, q = law.respond(at, dt)
     return p[0], q[0]
 
 
@@ -30,6 +31,9 @@ def test_a_dip_shorter_than_its_clearing_time_is_ridden_through(terminal):
 )  # fmt: skip
 def test_each_threshold_has_its_clearing_time(terminal, given, clears_s):
     law = Trips(1)
+    if clears_s > 100:
+        run(law, terminal, clears_s - 10.0, dt=0.1, **given)
+        clears_s = 10.0
     assert run(law, terminal, clears_s - DT, **given) == (1.0, 0.3)
     assert run(law, terminal, DT, **given) == (0.0, 0.0)
 
@@ -37,11 +41,12 @@ def test_each_threshold_has_its_clearing_time(terminal, given, clears_s):
 def test_return_after_the_delay_and_by_the_ramp(terminal):
     law = Trips(1)
     run(law, terminal, 0.2, f_hz=62.5)
-    assert run(law, terminal, 299.0) == (0.0, 0.0)
+    assert run(law, terminal, 290.0, dt=0.1) == (0.0, 0.0)
+    assert run(law, terminal, 9.0) == (0.0, 0.0)
     run(law, terminal, 1.0)
     assert run(law, terminal, 30.0)[0] == pytest.approx(0.1, abs=2e-4)
     assert run(law, terminal, 150.0)[0] == pytest.approx(0.6, abs=2e-4)
-    assert run(law, terminal, 151.0)[0] == pytest.approx(1.0)
+    assert run(law, terminal, 151.0, dt=0.1)[0] == pytest.approx(1.0)
 
 
 def test_a_disturbance_before_the_return_begins_the_delay_anew(terminal):
