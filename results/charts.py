@@ -28,6 +28,8 @@ from results.runfile import Run
 
 Pairing = tuple[str, int]
 MAX_INTERFACES = 6
+_DASH_PT = 4.2
+"""Height of the mark of an act [points]."""
 _MARKS = 240
 """Marks that can be told apart across a panel."""
 
@@ -156,11 +158,11 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
         return None
     time = TimeAxis(_end_h(runs))
     rows = {duty: len(duties) - 1 - i for i, duty in enumerate(duties)}
+    high = 1.3
+    dash = _DASH_PT / 72 / high * (len(rows) + 0.2)
 
     def draw(ax: Any, architecture: str, stage: int) -> bool:
         run = having.get((architecture, stage))
-        ax.set_yticks(list(rows.values()), [d.replace("_", " ") for d in rows])
-        ax.set_ylim(-0.6, len(rows) - 0.4)
         ax.grid(axis="x", visible=False)
         if run is None:
             return False
@@ -170,16 +172,24 @@ def responsibility(runs: Mapping[Pairing, Run], duties: Sequence[str]) -> str | 
         y = np.array([rows.get(d, np.nan) for d in names], dtype=float)[duty]
         for k, role in enumerate(role_order(who)):
             y_role = y + 0.16 * ((k % 3) - 1)
-            for cross in (False, True):
-                mine = _apart(t, y_role, np.flatnonzero((of_role == who.index(role)) & (refused == cross)), width)
-                marker, size = ("x", 3.2) if cross else ("|", 4.2)
-                ax.plot(
-                    t[mine], y_role[mine], marker, color=role_colour(role), markersize=size, markeredgewidth=0.8
-                )
+            of_actor, shade = of_role == who.index(role), role_colour(role)
+            good, bad = (_apart(t, y_role, np.flatnonzero(of_actor & (refused == no)), width) for no in (False, True))
+            gap = np.full(len(good), np.nan)  # parts one dash from the next: all of them are one line
+            ends = np.column_stack([y_role[good] - dash / 2, y_role[good] + dash / 2, gap])
+            ax.plot(
+                np.column_stack([t[good], t[good], gap]).ravel(), ends.ravel(), color=shade, linewidth=0.8,
+                solid_capstyle="butt",
+            )  # fmt: skip
+            ax.plot(t[bad], y_role[bad], "x", color=shade, markersize=3.2, markeredgewidth=0.8)
         return True
 
+    def frame(ax: Any) -> None:
+        ax.set_yticks(list(rows.values()), [d.replace("_", " ") for d in rows])
+        ax.set_ylim(-0.6, len(rows) - 0.4)
+
     with style():
-        return svg(pairing_panels(*_grid(runs), draw, "", time, high=1.3, left=1.25), "Responsibility timeline")
+        fig = pairing_panels(*_grid(runs), draw, "", time, high=high, left=1.25, frame=frame)
+        return svg(fig, "Responsibility timeline")
 
 
 def _apart(t: Any, y: Any, mine: Any, width: float) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from results.kpis import faults
 from results.kpis.table import KPIS, Kpi, known_or_computed
 from results.runfile import Run
 from sims.core.errors import GridseamError
@@ -23,7 +24,7 @@ HEADLINES = (
     "voltage_violation_bus_h", "line_overload_h", "trafo_overload_h", "curtailed_mwh", "ev_unmet_mwh",
     "losses_distribution_mwh", "saidi_min", "ens_mwh", "frequency_lowest_hz", "frequency_highest_hz",
     "interface_q_rmse_mvar", "interface_compliant_share", "cell_tie_error_mwh", "tap_operations", "messages",
-    "latency_p95_ms", "acts_refused",
+    "latency_p95_ms", "acts_refused", "decisions_rejected",
 )  # fmt: skip
 """What the terminal shows."""
 
@@ -49,6 +50,8 @@ class Comparison:
         Runs that did not end well, and how.
     degenerate : mapping of pairing to str
         Pairings whose controllers decide nothing that another's would not, and why.
+    faulty : mapping of pairing to str
+        Runs that went on without what controllers did wrong: how often, and the first.
     """
 
     architectures: tuple[str, ...]
@@ -58,6 +61,7 @@ class Comparison:
     cube: Mapping[str, Floats]
     missing: Mapping[str, str] = field(default_factory=dict)
     degenerate: Mapping[Pairing, str] = field(default_factory=dict)
+    faulty: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def pairings(self) -> list[Pairing]:
@@ -120,16 +124,19 @@ def compare(runs: Mapping[Any, str | Path], kpis: Sequence[Kpi] = KPIS) -> Compa
     cube = {k.name: np.full((len(architectures), len(stages), len(seeds)), np.nan) for k in kpis}
     missing: dict[str, str] = {}
     degenerate: dict[Pairing, str] = {}
+    faulty: dict[str, str] = {}
     for (architecture, stage, seed), path in keys.items():
         at = (architectures.index(architecture), stages.index(stage), seeds.index(seed))
         with Run(path) as run:
             if run.status != "complete":
                 missing[f"{architecture}, stage {stage}"] = run.status
+            if told := faults.words(run):
+                faulty[f"{architecture}, stage {stage}"] = told
             if why := run.attrs.get("degenerate"):
                 degenerate[architecture, stage] = str(why)
             for name, value in known_or_computed(run, kpis).items():
                 cube[name][at] = value
-    return Comparison(architectures, stages, seeds, tuple(kpis), cube, missing, degenerate)
+    return Comparison(architectures, stages, seeds, tuple(kpis), cube, missing, degenerate, faulty)
 
 
 def number(value: float, unit: str = "") -> str:
@@ -163,9 +170,11 @@ def best(comparison: Comparison, kpi: Kpi) -> set[Pairing]:
 
 
 def verdict(comparison: Comparison) -> str:
-    """Return the verdict line: what `security` says, and which runs did not come to their end."""
-    unfinished = ", ".join(f"{pairing} ({status})" for pairing, status in comparison.missing.items())
-    return security(comparison) + (f" Not finished: {unfinished}." if unfinished else "")
+    """Return the verdict line: what `security` says, which runs did not come to their end, which had faults."""
+    said = security(comparison)
+    for what, runs in (("Not finished", comparison.missing), ("Faults of controllers", comparison.faulty)):
+        said += f" {what}: {', '.join(f'{pairing} ({how})' for pairing, how in runs.items())}." if runs else ""
+    return said
 
 
 def security(comparison: Comparison) -> str:

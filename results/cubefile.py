@@ -12,6 +12,7 @@ import numpy as np
 
 from results.compare import Comparison
 from results.kpis.kpi import Kpi
+from results.netcdf import write_cube
 from results.paired import Differences
 from sims.core.errors import GridseamError
 
@@ -54,9 +55,7 @@ def write_files(
     files = CubeFiles(folder / "cube.nc", folder / "kpis.csv", folder / "kpis.xlsx")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        cube.to_netcdf(files.cube, engine="h5netcdf")
-        for name, group in groups.items():
-            group.to_netcdf(files.cube, engine="h5netcdf", group=name, mode="a")
+        write_cube(files.cube, cube, groups)
         for name, rows in sheets.items():
             with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(map(_texts, rows))

@@ -36,7 +36,7 @@ def _feed(into: Any, name: str, value: Any) -> None:
     array = np.asarray(value)
     if array.dtype.kind in "OU":
         texts = [item if isinstance(item, bytes) else str(item).encode() for item in array.ravel().tolist()]
-        into.update(b"".join(b"%d:%b" % (len(text), text) for text in texts))
+        into.update(b"".join([b"%d:%b" % (len(text), text) for text in texts]))
     else:
         into.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
 

@@ -13,6 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from results.scale import draw_scales
+
 INK, FAINT, GRID = "#2b2f36", "#7d8590", "#e4e7eb"
 ARCHITECTURE = {"local": "#0072B2", "centralized": "#D55E00", "distributed": "#009E73"}
 """Okabe and Ito's colours, told apart with any colour vision."""
@@ -24,8 +26,12 @@ ROLE = {
 STAGE_STYLE: tuple[Any, ...] = ((0, (1, 1.4)), (0, (3, 1.6)), (0, (6, 1.6, 1, 1.6)), "solid")
 """Line of stages 1 to 4: the more is held, the more solid."""
 
+_UNDER = 17 / 72
+"""Room for ticks and numbers above the name of a horizontal axis [inch]."""
 PAGE_WIDTH = 10.6
 """Width of every picture [inch], so that letters have one size on the page."""
+PANEL_HIGH = 1.2
+"""Height of a panel of a pairing [inch]."""
 
 _STYLE = {
     "svg.fonttype": "none", "svg.hashsalt": "gridseam", "text.parse_math": False, "font.size": 8.0,
@@ -78,6 +84,7 @@ def figure(
         },
     )  # fmt: skip
     for ax in axes.flat:  # fixed places: looking for them takes most of the drawing
+        ax.xaxis.set_label_coords(0.5, -_UNDER / high)
         ax.yaxis.set_label_coords(-0.36 / wide, 0.5)
     return fig, axes
 
@@ -121,10 +128,15 @@ class TimeAxis:
 
 def pairing_panels(
     architectures: Sequence[str], stages: Sequence[int], draw: Callable[[Any, str, int], bool], y_label: str,
-    time: TimeAxis | None, *, high: float = 1.2, left: float = 0.5,
+    time: TimeAxis | None, *, high: float = PANEL_HIGH, left: float = 0.5, frame: Callable[[Any], None] | None = None,
 ) -> Figure:  # fmt: skip
-    """Return panels, architectures down and stages across; `draw` returns False where there is nothing."""
+    """Return panels, architectures down and stages across; `draw` returns False where there is nothing.
+
+    All panels share their scales; `frame` sets them, on one: each time it costs as much as a panel.
+    """
     fig, axes = figure(len(architectures), len(stages), high, left=left, sharex=True, sharey=True)
+    if frame is not None:
+        frame(axes[0, 0])
     for i, architecture in enumerate(architectures):
         for j, stage in enumerate(stages):
             ax = axes[i, j]
@@ -140,6 +152,8 @@ def pairing_panels(
 
 def svg(fig: Figure, title: str) -> str:
     """Return the figure as an `<svg>` element, scalable, with `title` for those who do not see it."""
+    for ax in fig.axes:
+        draw_scales(ax)
     out = io.StringIO()
     fig.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()

@@ -59,14 +59,20 @@ class EventLog:
             for (of, note), values in self.table.notes.items():
                 if of == name:
                     column_of(group, f"{name}_{note}", values, texts)
-            meanings = " ".join("_".join(str(n).split()) or "none" for n in names)
-            if len(meanings) < 30_000:  # HDF5 keeps attributes below 64 KB in the object's own header
+            if sum(map(len, names)) + len(names) < 30_000:  # HDF5 keeps attributes below 64 KB in the object's header
                 set_attributes(column, {
-                    "flag_values": np.arange(len(names), dtype="i4"), "flag_meanings": meanings,
+                    "flag_values": np.arange(len(names), dtype="i4"),
+                    "flag_meanings": " ".join("_".join(str(n).split()) or "none" for n in names),
                 })  # fmt: skip
 
     def put(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Buffer the rows; return what could not be coded, a line of events.jsonl each."""
+        """Buffer the rows; return what could not be coded, a line of events.jsonl each.
+
+        Raises
+        ------
+        ModelError
+            A column is missing, unknown, of another length than the others, or holds what is no number.
+        """
         if columns.keys() != self.data.keys():
             raise ModelError("recorder", 0, f"event table '{self.table.name}' {self._unlike(columns)}")
         given = {name: _listed(values) for name, values in columns.items()}
@@ -85,7 +91,10 @@ class EventLog:
                 values, left = self._coded(column, texts)
                 unnamed += left
             block, place = self._place[column]
-            self._waiting[block][place, self.pending : end] = values
+            try:
+                self._waiting[block][place, self.pending : end] = values
+            except (TypeError, ValueError, OverflowError) as err:
+                raise ModelError("recorder", 0, f"{self.table.name}.{column} takes numbers: {err}") from err
         self.pending = end
         return unnamed
 
@@ -96,18 +105,19 @@ class EventLog:
             return f"has no column '{other}'{nearest(other, self.data)}"
         return f"lacks {', '.join(sorted(self.data.keys() - columns.keys()))}"
 
-    def _coded(self, column: str, texts: Sequence[str]) -> tuple[list[int], list[dict[str, Any]]]:
+    def _coded(self, column: str, texts: Sequence[str]) -> tuple[NDArray[np.int32], list[dict[str, Any]]]:
         """Return the code of each text, and the lines of those that have none."""
         known = self._codes.get(column)
         if known is None:
             raise ModelError("recorder", 0, f"{self.table.name}.{column} takes numbers, not '{texts[0]}'")
-        codes = [known.get(text, UNNAMED) for text in texts]
-        if UNNAMED not in codes:
-            return codes, []
+        try:
+            return np.fromiter(map(known.__getitem__, texts), np.int32, len(texts)), []
+        except KeyError:
+            codes = np.array([known.get(text, UNNAMED) for text in texts], np.int32)
         first = self.total + self.pending
         return codes, [
             {"table": self.table.name, "event": first + k, "column": column, "text": str(texts[k])}
-            for k, code in enumerate(codes) if code == UNNAMED
+            for k in np.flatnonzero(codes == UNNAMED).tolist()
         ]  # fmt: skip
 
     def pending_bytes(self) -> int:

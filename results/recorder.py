@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from results import goals
 from results.estimates import Assessor
+from results.taps import Tap, Taps
 from results.writer import RunWriter
 from sims.core.clock import is_tick, next_tick
 from sims.core.errors import ModelError
@@ -19,7 +19,6 @@ from sims.core.message import Message
 from sims.core.orders import Action
 from sims.core.ports import Inputs, Ports, Step, items
 
-_NOTHING: Mapping[str, Any] = {}
 __all__ = ["Recorder", "RunWriter", "Tap"]
 
 _ALARM = ("t_ms", "source", "kind", "text", "value")
@@ -32,27 +31,6 @@ WITNESSED = "started_by"
 """Attribute of kinds that somebody else writes: simulators in processes of their own, see `results.witness`."""
 FINE = "_fine"
 """Ending of kinds whose rows come in batches with times of their own, while something moves fast."""
-
-
-@dataclass(frozen=True)
-class Tap:
-    """Where one recorded quantity comes from.
-
-    Parameters
-    ----------
-    port : str
-        State port that carries it: an array, or a mapping of quantity to array.
-    kind, quantity : str
-        Where it is written.
-    sources : mapping of str to int array or None
-        Simulator -> which of the kind's labels its array fills; None: all of them. Labels that no
-        source fills are NaN.
-    """
-
-    port: str
-    kind: str
-    quantity: str
-    sources: Mapping[str, NDArray[np.int_] | None]
 
 
 class Recorder:
@@ -96,15 +74,12 @@ class Recorder:
             reads=(*dict.fromkeys(t.port for t in self.taps), *_NEWS),
             hears=tuple(p for p in hears if _KEPT[p] in writer.events or (p == "reports" and assessor)),
         )
-        self._paces: dict[int, list[str]] = {}
+        paces: dict[int, dict[str, tuple[Sequence[str], int]]] = {}
         for kind, series in writer.series.items():
             if not kind.endswith(FINE) and WITNESSED not in series.kind.attrs:
-                self._paces.setdefault(series.kind.every_ms, []).append(kind)
-        self._held = {
-            kind: _Row(kind, s.data, len(s.kind.labels), [tap for tap in self.taps if tap.kind == kind])
-            for kind, s in writer.series.items()
-        }
-        self._rows: dict[str, Mapping[str, NDArray[Any]] | NDArray[Any]] = {}
+                paces.setdefault(series.kind.every_ms, {})[kind] = list(series.data), len(series.kind.labels)
+        self._paces = {every_ms: Taps(kinds, self.taps) for every_ms, kinds in paces.items()}
+        self._rows: dict[str, Mapping[str, Any] | NDArray[Any]] = {}
         self._rows_ms = self._news_ms = -1
         self._step_ms = step_ms
 
@@ -128,9 +103,13 @@ class Recorder:
         if now_ms != self._rows_ms:
             self._write_rows()
         self._hear(items(inputs, "reports"), now_ms)
-        due = [kind for every_ms, kinds in self._paces.items() if is_tick(now_ms, every_ms) for kind in kinds]
+        due = [taps for every_ms, taps in self._paces.items() if is_tick(now_ms, every_ms)]
         if due:
-            self._rows = {kind: self._row(kind, now_ms, inputs) for kind in due}
+            self._rows = {}
+            for taps in due:
+                self._rows |= taps.take(now_ms, inputs)
+            if self._assessor is not None and "estimate" in self._rows and "bus" in inputs:
+                self._rows["estimate"] = self._assessor.errors(now_ms, inputs["bus"])
             self._rows_ms = now_ms
         self._write_events(now_ms, inputs)
         if is_tick(now_ms, self._step_ms) and now_ms != self._news_ms:
@@ -151,15 +130,10 @@ class Recorder:
         if "goals" in self.writer.events and (told := goals.rows(reports, now_ms))["t_ms"]:
             self.writer.append_events("goals", told)
 
-    def _row(self, kind: str, now_ms: int, inputs: Inputs) -> Mapping[str, NDArray[Any]] | NDArray[Any]:
-        if kind == "estimate" and self._assessor is not None and "bus" in inputs:
-            return self._assessor.errors(now_ms, inputs["bus"])
-        return self._held[kind].take(now_ms, inputs)
-
     def _write_rows(self) -> None:
-        for kind, values in self._rows.items():
-            self.writer.append(kind, self._rows_ms, values)
-        self._rows = {}
+        if self._rows:
+            self.writer.append_rows(self._rows_ms, self._rows)
+            self._rows = {}
 
     def _write_events(self, now_ms: int, inputs: Inputs) -> None:
         self._write_actions(items(inputs, "actions"))
@@ -209,63 +183,6 @@ class Recorder:
         self._rows_ms, self._news_ms = state["rows_ms"], state["news_ms"]
         if self._assessor is not None:
             self._assessor.set_state(state["estimates"])
-
-
-@dataclass(frozen=True)
-class _Part:
-    """What one source has at one port for some labels of a kind, quantity by quantity."""
-
-    port: str
-    source: str
-    quantities: tuple[str, ...]
-    rows: NDArray[np.int_]
-    labels: slice | NDArray[np.int_]
-    size: int
-
-    def values(self, kind: str, now_ms: int, inputs: Inputs) -> NDArray[Any] | float:
-        """Return what it has, shape (quantities, labels); what it has not is NaN."""
-        found = inputs.get(self.port, _NOTHING).get(self.source)
-        if found is None:
-            return np.nan
-        if isinstance(found, np.ndarray):
-            pieces = [found] * len(self.quantities)
-        else:
-            try:
-                pieces = [found[quantity] for quantity in self.quantities]
-            except KeyError:
-                unknown = np.full(self.size, np.nan)
-                pieces = [found.get(quantity, unknown) for quantity in self.quantities]
-        for quantity, piece in zip(self.quantities, pieces, strict=True):
-            if len(piece) != self.size:
-                got = f"port '{self.port}' of {self.source} has shape {np.shape(piece)}"
-                raise ModelError("recorder", now_ms, f"{got}; {kind}.{quantity} takes {self.size} values of it")
-        return np.concatenate(pieces).reshape(len(pieces), self.size)
-
-
-class _Row:
-    """The newest row of a kind, filled in place: what each source has, laid side by side, goes to its labels."""
-
-    def __init__(self, kind: str, quantities: Iterable[str], count: int, taps: Sequence[Tap]) -> None:
-        self._kind, line = kind, {name: k for k, name in enumerate(quantities)}
-        self._values = np.full((len(line), count), np.nan)
-        parts: dict[tuple[str, str, bytes], list[tuple[str, NDArray[np.int_]]]] = {}
-        for tap in taps:
-            for source, index in tap.sources.items():
-                labels = np.arange(count) if index is None else np.asarray(index, int)
-                parts.setdefault((tap.port, source, labels.tobytes()), []).append((tap.quantity, labels))
-        self._parts = []
-        for (port, source, _), given in parts.items():
-            names, labels = tuple(name for name, _ in given), given[0][1]
-            gapless = len(labels) > 0 and bool((np.diff(labels) == 1).all())
-            where = slice(int(labels[0]), int(labels[-1]) + 1) if gapless else labels
-            rows = np.array([line[name] for name in names])
-            self._parts.append(_Part(port, source, names, rows if gapless else rows[:, None], where, len(labels)))
-
-    def take(self, now_ms: int, inputs: Inputs) -> NDArray[Any]:
-        """Return the row as the newest state gives it, shape (quantities, labels); what no source has said is NaN."""
-        for part in self._parts:
-            self._values[part.rows, part.labels] = part.values(self._kind, now_ms, inputs)
-        return self._values
 
 
 def _alarm(now_ms: int, item: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from results.attributes import plain
 from results.digest import digest, vouch, vouched
+from results.growing import open_growing
 from results.layout import EMPTY, FORMAT, FORMAT_VERSION, STATUS, UNNAMED
 from sims.core.errors import GridseamError, nearest
 
@@ -69,6 +70,8 @@ class Run:
         self._length = {n: int(self._groups[n][mark].shape[0]) for n, mark in marks.items() if mark}
 
     def _open(self, cut_short: bool) -> h5py.File:
+        if self.path.is_dir():
+            raise RunError(f"{self.path}: is a folder; name a run file in it")
         if not self.path.is_file():
             raise RunError(f"{self.path}: no such run file")
         if not h5py.is_hdf5(self.path):
@@ -79,7 +82,7 @@ class Run:
             if "truncated" in str(err) and not cut_short:
                 raise RunError(f"{self.path}: the file is cut short ({err}); copy it again or rerun") from err
             try:  # being written, or left behind by a killed process
-                return h5py.File(self.path, "r", swmr=True)
+                return open_growing(self.path)
             except (OSError, RuntimeError):
                 raise RunError(f"{self.path}: cannot be opened ({err})") from err
 
@@ -270,10 +273,12 @@ class Run:
 
     def is_one_of(self, table: str, column: str, *wanted: str) -> NDArray[np.bool_]:
         """Tell of every event whether its coded text is one of `wanted`; an empty text is ``""``."""
-        codes, names = self.column(table, column), self.names(table, column)
-        of_table = [code for code, name in enumerate(names) if name in wanted]
-        found = np.isin(codes, [*of_table, *([EMPTY] if "" in wanted else [])])
-        if set(wanted) - {*names, ""} and (codes == UNNAMED).any():
+        return self.once(f"{table}/{column} in {wanted}", partial(self._is_one_of, table, column, wanted))
+
+    def _is_one_of(self, table: str, column: str, wanted: tuple[str, ...]) -> NDArray[np.bool_]:
+        codes, texts = self.column(table, column), {EMPTY: "", **dict(enumerate(self.names(table, column)))}
+        found = np.isin(codes, [code for code, name in texts.items() if name in wanted])
+        if not set(wanted) <= set(texts.values()) and (codes == UNNAMED).any():
             found |= np.isin(self.texts(table, column).astype(str), wanted)
         return found
 

@@ -46,7 +46,6 @@ def by_feeder(runs: Mapping[Pairing, Run]) -> str | None:
     def draw(ax: Any, architecture: str, stage: int) -> bool:
         hours = found.get((architecture, stage))
         ax.axhline(0, color="#7d8590", linewidth=0.6)
-        ax.set_ylim(-1.05 * most_h, 1.05 * most_h)
         if hours is None:
             return False
         feeders, high, low = hours
@@ -58,9 +57,13 @@ def by_feeder(runs: Mapping[Pairing, Run]) -> str | None:
         if len(feeders) <= _NAMED:
             ax.set_xticks(at, feeders)
         ax.grid(axis="x", visible=False)
-        ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
         return True
+
+    def frame(ax: Any) -> None:
+        ax.set_ylim(-1.05 * most_h, 1.05 * most_h)
+        ax.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
 
     architectures, stages = list(dict.fromkeys(a for a, _ in runs)), sorted({s for _, s in runs})
     with style():
-        return svg(pairing_panels(architectures, stages, draw, "bus-hours", None), "Voltage violations by feeder")
+        fig = pairing_panels(architectures, stages, draw, "bus-hours", None, frame=frame)
+        return svg(fig, "Voltage violations by feeder")

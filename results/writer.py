@@ -24,6 +24,8 @@ from results.layout import FORMAT, FORMAT_VERSION, STATUS, EventTable, Kind
 from results.series import Series
 from sims.core.errors import ModelError, nearest
 
+FORM = ("v110", "v110")
+"""The oldest form of HDF5 that can be read while it is written: newer ones shut out h5web, MATLAB and Octave."""
 _SPARE_BYTES = 32 << 20
 _FLUSH_SHARE, _MOST_PAUSES = 1 / 300, 6
 """Most that flushing may take of the time: parts of chunks written and written again cost as much as whole ones."""
@@ -96,7 +98,7 @@ class RunWriter:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.text_path.unlink(missing_ok=True)
             self._check_space(0)
-            self._file = h5py.File(self.path, "w", libver="latest")
+            self._file = h5py.File(self.path, "w", libver=FORM)
         except OSError as err:
             raise ModelError("recorder", 0, f"cannot write {self.path}: {err}") from err
         f = self._file
@@ -140,15 +142,23 @@ class RunWriter:
         `values` names what is known, quantity -> array, shape (labels,), and what is left out is NaN; or it is an array
         of all quantities in their order, shape (quantities, labels).
         """
-        if kind in self.empty:
-            return
-        if kind not in self.series:
-            raise ModelError("recorder", t_ms, f"no kind '{kind}'{nearest(kind, self.series)}")
+        self.append_rows(t_ms, {kind: values})
+
+    def append_rows(self, t_ms: int, rows: Mapping[str, Mapping[str, Any] | NDArray[Any]]) -> None:
+        """Add a row to each of several kinds at `t_ms` [ms], as `append` does; blocks it fills are written together."""
         self._t_ms = max(self._t_ms, t_ms)
-        series = self.series[kind]
-        series.put(t_ms, values)
-        if series.full():
-            self._write([series])
+        full: list[Series] = []
+        for kind, values in rows.items():
+            if kind in self.empty:
+                continue
+            if kind not in self.series:
+                raise ModelError("recorder", t_ms, f"no kind '{kind}'{nearest(kind, self.series)}")
+            series = self.series[kind]
+            series.put(t_ms, values)
+            if series.full():
+                full.append(series)
+        if full:
+            self._write(full)
         self._flush_if_due()
 
     def append_events(self, table: str, columns: Mapping[str, Any]) -> None:

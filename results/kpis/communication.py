@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from results.runfile import Floats, Run
@@ -28,8 +26,10 @@ def megabytes(run: Run) -> float:
 
 def latencies_ms(run: Run) -> Floats:
     """Return the time on the way of every message that arrived [ms]."""
-    if "messages" not in run.tables:
-        return np.zeros(0)
+    return run.once("latencies", lambda: _latencies_ms(run)) if "messages" in run.tables else np.zeros(0)
+
+
+def _latencies_ms(run: Run) -> Floats:
     arrived = run.is_one_of("messages", "fate", "delivered")
     way: Floats = (run.column("messages", "arrived_ms") - run.column("messages", "sent_ms"))[arrived]
     return way
@@ -76,34 +76,32 @@ def decision_ages(run: Run) -> tuple[Floats, Floats, Floats]:
     is the mean over the sources its site has ever heard of. What a site measures where it stands is not counted.
     A site is its number among the senders of the run.
     """
+    from results.kpis.ages import add_ages  # the compiler loads as long as all other figures take
+
     senders, sender = run.numbered("messages", "sender")
     receivers, receiver = run.numbered("messages", "receiver")
     topics, topic = run.numbered("messages", "topic")
     sent, arrived = (run.column("messages", name).astype(float) for name in ("sent_ms", "arrived_ms"))
     orders = np.isin(topic, [k for k, name in enumerate(topics) if name.startswith(_COMMAND)])
-    decisions = np.unique(np.column_stack([sender[orders].astype(float), sent[orders]]), axis=0)
+    decisions = np.unique(sender[orders] + 1j * sent[orders])  # sorted by site, then by time
+    site, decided = decisions.real.astype(np.int64), decisions.imag.copy()
     number = {name: k for k, name in enumerate(senders)}
     to = np.array([number.get(name, -1) for name in receivers], np.int64)[receiver]
     told = run.is_one_of("messages", "topic", *_MEASURED) & run.is_one_of("messages", "fate", "delivered")
-    told &= np.isin(to, decisions[:, 0].astype(np.int64)) & np.isfinite(arrived)
+    decides = np.zeros(len(senders) + 1, bool)  # the last one stands for whoever sends nothing
+    decides[site] = True
+    told &= decides[to] & np.isfinite(arrived)
     pair = to[told] * (len(senders) + 1) + sender[told]
     order = np.lexsort((arrived[told], pair))
     pair, came, made = pair[order], arrived[told][order], sent[told][order]
-    sums, sources = np.zeros(len(decisions)), np.zeros(len(decisions))
-    first = np.searchsorted(decisions[:, 0], np.arange(len(senders) + 1))
-    cuts = [0, *(np.flatnonzero(np.diff(pair)) + 1).tolist(), len(pair)]
-    for a, b in itertools.pairwise(cuts):
-        site = int(pair[a]) // (len(senders) + 1) if b > a else -1
-        if site < 0:
-            continue
-        when = slice(int(first[site]), int(first[site + 1]))
-        newest = np.searchsorted(came[a:b], decisions[when, 1], side="right") - 1
-        heard = newest >= 0
-        age = decisions[when, 1] - np.maximum.accumulate(made[a:b])[np.maximum(newest, 0)]
-        sums[when] += np.where(heard, age, 0.0)
-        sources[when] += heard
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    total, sources = np.zeros(len(site)), np.zeros(len(site), np.int64)
+    add_ages(
+        decided, np.searchsorted(site, np.arange(len(senders) + 1)), pair[starts] // (len(senders) + 1),
+        np.append(starts, len(pair)), came, made, total, sources,
+    )  # fmt: skip
     with np.errstate(invalid="ignore"):
-        return decisions[:, 0], decisions[:, 1] / 1000, sums / sources / 1000
+        return site.astype(float), decided / 1000, total / sources / 1000
 
 
 def decision_age_s(run: Run) -> float:

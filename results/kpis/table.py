@@ -12,6 +12,7 @@ from results.kpis import (
     communication,
     effort,
     energy,
+    faults,
     frequency,
     interface,
     reliability,
@@ -164,6 +165,8 @@ _TOPICS: dict[str, list[_Row]] = {
          _DMS, "Acts of crews on site."),
         ("acts_refused", "Acts refused", "1", responsibility.refused, "lower",
          _DMS, "Acts that the table of responsibilities refused."),
+        ("decisions_rejected", "Decisions rejected", "1", faults.rejected, "lower",
+         _OWN, "Faults of controllers left out: decisions that failed, messages that cannot be sent or carried out."),
     ],
     "Quality of the run": [
         ("balance_residual_mw", "Power balance residual", "MW", energy.worst_balance_mw, "lower",

@@ -1,4 +1,7 @@
+import io
+import re
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 
@@ -50,3 +53,29 @@ def test_architectures_and_stages_are_told_apart() -> None:
     assert len({colour(a) for a in ("local", "centralized", "distributed")}) == 3
     assert colour("mine") == colour("mine")
     assert len({str(stage_style(s)) for s in (1, 2, 3, 4)}) == 4
+
+
+def test_scales_have_the_numbers_and_lines_that_matplotlib_draws() -> None:
+    def panel() -> Any:
+        fig, axes = figure(1, 2, 1.0, sharey=True)
+        for ax in axes[0]:
+            ax.plot([0.0, 7.0], [-3.0, 12.0])
+            ax.set_xlim(0.5, 7.0)
+            ax.set_xlabel("hours")
+        axes[0, 0].set_yticks([0.0, 10.0], ["none", "ten"])
+        axes[0, 1].grid(axis="x", visible=False)
+        return fig
+
+    def texts(found: str) -> list[tuple[str, str, str]]:
+        return sorted(re.findall(r'<text [^>]* x="([^"]+)" y="([^"]+)"[^>]*>([^<]*)</text>', found))
+
+    with style():
+        out, own = io.StringIO(), svg(panel(), "t")
+        panel().savefig(out, format="svg")
+        theirs = out.getvalue()
+    assert texts(own) == texts(theirs)
+    assert [text for *_, text in texts(own)].count("ten") == 1, "the right panel shares the scale of the left one"
+    lines = [re.findall(r"M ([\d.]+) ([\d.]+) \s*L ([\d.]+) ([\d.]+)", found) for found in (own, theirs)]
+    assert set(lines[0]) == set(lines[1])
+    ticks = [set(re.findall(r'<use (?:xlink:)?href="#\w+" x="([^"]+)" y="([^"]+)"', found)) for found in (own, theirs)]
+    assert ticks[0] == ticks[1] != set()

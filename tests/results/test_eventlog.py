@@ -4,8 +4,9 @@ import h5py
 import numpy as np
 import pytest
 
-from results.eventlog import EventLog
+from results.eventlog import BATCH, EventLog
 from results.layout import EventTable, Quantity
+from sims.core.errors import ModelError
 
 TABLE = EventTable(
     "marks", [Quantity("t_ms", "ms", "time", dtype="i8"), Quantity("who", "1", "who")], {"who": ["north dso", "tso"]}
@@ -42,6 +43,23 @@ def test_a_refused_batch_leaves_nothing_behind(log: EventLog) -> None:
     log.write_rows()
     log.commit()
     np.testing.assert_array_equal(log.data["t_ms"], [9])
+
+
+@pytest.mark.parametrize("t_ms", [[1, "noon"], [1, None], [1, 2**70]])
+def test_what_is_no_number_among_numbers_is_named(log: EventLog, t_ms: list[object]) -> None:
+    with pytest.raises(ModelError, match=r"marks\.t_ms takes numbers"):
+        log.put({"t_ms": t_ms, "who": ["tso", "tso"]})
+    assert log.pending == 0
+
+
+def test_more_rows_than_room_are_kept(log: EventLog) -> None:
+    first, more = 10, 3 * BATCH
+    log.put({"t_ms": np.arange(first), "who": ["tso"] * first})
+    log.put({"t_ms": np.arange(first, first + more), "who": ["north dso"] * more})
+    log.write_rows()
+    log.commit()
+    np.testing.assert_array_equal(log.data["t_ms"], np.arange(first + more))
+    np.testing.assert_array_equal(log.data["who"], [1] * first + [0] * more)
 
 
 def test_a_long_table_of_names_fits(tmp_path: Path) -> None:

@@ -154,6 +154,34 @@ def test_an_array_of_the_wrong_length_is_named(writer: RunWriter) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, r"has shape \(\); bus.vm_pu takes 2 values"),
+        (np.ones((2, 2)), r"has shape \(2, 2\); bus.vm_pu takes 2 values"),
+        (np.array(["a", "b"]), r"has shape \(2,\) of type <U1; bus.vm_pu takes 2 values"),
+    ],
+)
+def test_what_is_no_row_of_numbers_is_named(writer: RunWriter, value: object, text: str) -> None:
+    recorder = Recorder(writer, TAPS)
+    with writer, pytest.raises(ModelError, match="port 'vm' of north " + text):
+        recorder.step(0, {"vm": {"south": np.ones(1), "north": {"vm_pu": value}}})
+
+
+def test_a_port_may_carry_some_of_its_quantities(tmp_path: Path) -> None:
+    taps = [Tap("state", "bus", q, {"north": np.array([0, 2])}) for q in ("vm_pu", "p_mw")]
+    kinds = [Kind("bus", ["a", "b", "c"], [VM, P])]
+    with RunWriter(tmp_path / "r.h5", attrs={"title": "t"}, start_iso="2026-01-01", kinds=kinds) as writer:
+        recorder = Recorder(writer, taps)
+        recorder.step(0, {"state": {"north": {"p_mw": np.array([4.0, 5.0])}}})
+        recorder.step(60_000, {"state": {"north": {"vm_pu": np.array([1, 2], np.float32), "p_mw": np.zeros(2)}}})
+        recorder.finish()
+    with Run(tmp_path / "r.h5") as run:
+        nan = np.nan
+        np.testing.assert_array_equal(run.values("bus", "vm_pu"), [[nan, nan, nan], [1, nan, 2]])
+        np.testing.assert_array_equal(run.values("bus", "p_mw"), [[4, nan, 5], [0, nan, 0]])
+
+
+@pytest.mark.parametrize(
     ("tap", "text"),
     [
         (Tap("vm", "node", "vm_pu", {}), "no kind 'node'"),

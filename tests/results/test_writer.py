@@ -108,6 +108,39 @@ def test_attributes_are_fixed_length_bytes_and_numbers_are_checksummed(tmp_path:
         assert [x.decode() for x in f["bus"].attrs["axes"]] == ["time", "."]
 
 
+def header_messages(path: Path, address: int) -> dict[int, bytes]:
+    """Return an object's header as the specification of HDF5's format lays it out: kind of message -> its bytes."""
+    data = path.read_bytes()
+    assert data[address : address + 4] == b"OHDR"
+    flags = data[address + 5]
+    at = address + 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+    width, head = 1 << (flags & 3), 4 + 2 * bool(flags & 4)
+    blocks = [(at + width, int.from_bytes(data[at : at + width], "little"))]
+    found: dict[int, bytes] = {}
+    for begin, length in blocks:
+        at = begin
+        while at + head <= begin + length:
+            size = int.from_bytes(data[at + 1 : at + 3], "little")
+            message = data[at + head : at + head + size]
+            if data[at] == 0x10:  # goes on elsewhere, between a signature and a checksum of 4 bytes each
+                there, long = (int.from_bytes(message[k : k + 8], "little") for k in (0, 8))
+                blocks.append((there + 4, long - 8))
+            found.setdefault(data[at], message)
+            at += head + size
+    return found
+
+
+def test_readers_with_hdf5_1_10_know_its_form(tmp_path: Path) -> None:
+    path = finished(tmp_path / "r.h5")
+    assert path.read_bytes()[8] == 3, "superblock; below 3 nobody could read it while it is written"
+    with h5py.File(path) as f:
+        places = [(name, h5py.h5o.get_info(f[name].id).addr) for name in ("bus/vm_pu", "bus/time", "bus/bus", "status")]
+    for name, address in places:
+        messages = header_messages(path, address)
+        assert messages[0x08][0] <= 4, f"layout of {name}; 5 came with HDF5 2.0"
+        assert messages[0x03][0] >> 4 <= 3, f"data type of {name}; 4 came with HDF5 1.12"
+
+
 @pytest.mark.parametrize(("until_ms", "rows"), [(600 * 60_000, 200), (24 * 60_000, 24), (60_000, 1), (None, 256)])
 def test_chunks_suit_the_length_of_the_run(tmp_path: Path, until_ms: int | None, rows: int) -> None:
     with writer(tmp_path / "r.h5", until_ms=until_ms) as w:
