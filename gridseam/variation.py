@@ -154,6 +154,8 @@ def evaluate_again(
         The folder holds no run files.
     """
     kpis = own_kpis(kpi)
+    if folder.is_file():
+        raise GridseamError(f"{folder}: is a file; report takes the folder of a comparison")
     try:
         listed = json.loads((folder / LIST).read_text(encoding="utf-8"))
         points = [(dict(p["values"]), folder / p["folder"]) for p in listed]

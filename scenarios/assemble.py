@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from controllers.host import ControllerHost
-from controllers.responsibility import Handover, Responsibility
+from controllers.responsibility import FROM_STAGE, Handover, Responsibility
 from results.estimates import Assessor
 from results.recorder import Recorder
 from results.witness import Witness
@@ -61,7 +61,8 @@ def responsibility_of(ground: Ground, architecture: str, stage: int) -> Responsi
     scenario = ground.scenario
     handed = tuple(Handover(scenario.at_ms(t), t.duty, t.to == "dso") for t in scenario.handover)
     return Responsibility(
-        architecture, stage, roles(ground.places), handovers=handed, reserves=reserves(ground.places, ground.case)
+        architecture, stage, roles(ground.places), {**FROM_STAGE, **scenario.from_stage.model_dump()}, handed,
+        reserves(ground.places, ground.case),
     )
 
 
@@ -85,7 +86,11 @@ def assemble(
     dsos = {dso: _distribution(ground, dso, der, responsibility) for dso in places.dsos}
     told = beliefs(scenario, places, ground.table, ground.case, ground.plan, ground.expected_mw)
     wishes = dict(zip((i.name for i in places.interfaces), ground.plan.v_interface_pu.tolist(), strict=True))
-    host = ControllerHost(seats(scenario, places, told, responsibility, wishes), authorize, step_ms)
+    network = carrier(scenario, places, ground.case.machines.names)
+    host = ControllerHost(
+        seats(scenario, places, told, responsibility, wishes), authorize, step_ms,
+        (*network.names, *scenario.communication.groups),
+    )
     feeders = {dso: sim.feeders for dso, sim in dsos.items()}
     metering = Metering(
         meter_plans(scenario, places, feeders, responsibility, ground.table), transmission_plan(places, responsibility),
@@ -93,7 +98,7 @@ def assemble(
     )
     actuators = port_of(places)
     comms = CommsSimulator(
-        carrier(scenario, places, ground.case.machines.names), ("control",), Route(actuators),
+        network, ("control",), Route(actuators),
         boxes=tuple(dict.fromkeys(actuators.values())), slot_ms=scenario.communication.slot_ms, step_ms=step_ms,
         wakes=_wakes(scenario, host), gather_ms=host.beat_ms,
     )
@@ -180,7 +185,7 @@ def _connect(harness: Harness, ground: Ground, der: DerSimulator, dsos: tuple[st
     connect("comms", "log", "recorder")
     for port in ("actions", "reports", "alarms"):
         connect("control", port, "recorder")
-    for port in ("energy", "acts"):
+    for port in ("energy", "acts", "alarms"):
         connect("der", port, "recorder")
 
 

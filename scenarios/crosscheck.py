@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from scenarios import foreign, formats, shipped, trust
 from scenarios.crosscheck_devices import device_faults
 from scenarios.crosscheck_network import network_faults, wiring_faults
+from scenarios.crosscheck_upsets import upset_faults
 from scenarios.durations import format_duration
 from scenarios.inside import escapes
 from scenarios.reference import fault as reference_fault
@@ -17,7 +18,6 @@ from scenarios.reference import function_fault
 from scenarios.schema_company import TAKEN
 from scenarios.schema_disturbances import LineFault, Upset
 from scenarios.schema_operation import Record
-from scenarios.upsets import upset_faults
 from sims.core.errors import nearest
 
 if TYPE_CHECKING:

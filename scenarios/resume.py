@@ -12,12 +12,13 @@ from results.continuation import carry_over, rows_of
 from results.runfile import Run
 from results.writer import RunWriter
 from scenarios.cell import cell_digest
-from scenarios.checkpoint import Checkpoint, packed, place_of, unpacked
+from scenarios.checkpoint import Checkpoint, place_of
 from scenarios.document import Document
 from scenarios.load import build
 from scenarios.schema import Scenario
 from sims.core.clock import MS_PER_H
 from sims.core.errors import GridseamError, ModelError
+from sims.core.packing import packed, unpacked
 
 if TYPE_CHECKING:
     from scenarios.assemble import World
@@ -76,7 +77,7 @@ def interrupted(run_file: Path) -> tuple[Scenario, str, int, Checkpoint]:
         raise GridseamError(f"{run_file}: the run is complete")
     checkpoint = Checkpoint.read(place_of(run_file))
     doc = Document(json.loads(about["scenario_json"]), {(): f"scenario {about['scenario']}"})
-    scenario = build(doc, Path(checkpoint.folder), None, {}, named=str(about["variant"]))
+    scenario = build(doc, Path(checkpoint.folder), None, {}, named=str(about.get("variant", "")))
     architecture, stage = str(about["architecture"]), int(about["stage"])
     if not checkpoint.cell == about["cell"] == cell_digest(scenario, architecture, stage):
         raise GridseamError(

@@ -24,6 +24,7 @@ from scenarios.schema_grid import Dso, Grids, Limits, Trafo, Transmission
 from scenarios.schema_operation import (
     Architecture,
     Control,
+    FromStage,
     OwnController,
     Record,
     Stage,
@@ -172,6 +173,8 @@ class Scenario(Part):
     """Settings of duties."""
     disturbances: tuple[Disturbance, ...] = ()
     """What happens, in any order."""
+    from_stage: FromStage = FromStage.model_validate({})
+    """Table of responsibilities, if another than the usual one."""
     handover: tuple[Transfer, ...] = ()
     """Duties that change hands between TSO and DSO within the run."""
     controllers: tuple[OwnController, ...] = ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from scenarios import formats
@@ -102,7 +101,7 @@ class Frequency(Part):
         """Return `case` with the inertia asked for."""
         machines = case.machines
         if self.h_max_s is not None:
-            h = np.minimum(machines["h_s"], self.h_max_s)
+            h = machines["h_s"].clip(max=self.h_max_s)
             machines = replace(machines, values={**machines.values, "h_s": h})
         if self.inertia_gws is not None:
             machines = machines.scaled_inertia(self.inertia_gws * 1000 / float(machines.stored_mws.sum()))

@@ -85,6 +85,23 @@ class Control(Part):
         return part.model_dump() if isinstance(part, Part) else {}
 
 
+class FromStage(Part):
+    """From which stage the DSO's side holds a duty; laws inside devices go by the stage itself."""
+
+    manage_congestion: Stage = 2
+    """Relief of overloads and voltages by active power."""
+    control_voltage: Stage = 2
+    """Voltages by taps and reactive power."""
+    restore_supply: Stage = 2
+    """Supply after a fault, by remote switching."""
+    support_tso_voltage: Stage = 3
+    """Reactive power at interfaces."""
+    balance_cell: Stage = 4
+    """Scheduled exchange of the cell."""
+    provide_inertia: Stage = 4
+    """Inertia of the cell."""
+
+
 class Transfer(Part):
     """A duty that changes hands within the run."""
 
@@ -116,6 +133,11 @@ class OwnController(Part):
     """Handed to it as they are, above those of its duties."""
     budget_ms: Duration = Field(300_000, alias="budget")
     """How long one decision may take in real time before the run is stopped."""
+    on_error: Literal["stop", "fallback"] = "stop"
+    """What follows when it raises, or sends numbers that are none, odd shapes or the name of something that is not
+    there: the run stops, or goes on without what was wrong; set-points in force hold until they expire."""
+    isolate: bool = False
+    """Let it decide in a process of its own, which may crash or hang in a loop of C without the run."""
 
 
 class Record(Part):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from controllers.belief import Belief
-from controllers.contract import Site
-from controllers.loading import load_class
-from controllers.responsibility import Responsibility
-from controllers.seat import Seat
+from controllers.contract import Controller, Site
+from controllers.isolation import Isolation
+from controllers.loading import built, load_class
+from controllers.responsibility import FROM_STAGE, Responsibility
+from controllers.seat import FAR_S, Seat
 from scenarios.beliefs import Beliefs, cell_numbers
 from scenarios.places import Places
 from scenarios.schema import Scenario
+from scenarios.schema_operation import OwnController
 from scenarios.wiring import TSO
 from sims.transmission.case import MachineCase
 
@@ -27,13 +30,17 @@ CENTRAL, DISTRIBUTED, ALL = ("centralized",), ("distributed",), ("local", "centr
 
 @dataclass(frozen=True)
 class Row:
-    """One controller class: at which places, under which duty, in which architectures and stages it sits."""
+    """One controller class: at which places, under which duty, in which architectures and stages it sits.
+
+    `own` is the user's word on it where it is not ours.
+    """
 
     at: str
     duty: str
     use: str
     architectures: tuple[str, ...]
     stages: tuple[int, int] = (1, 4)
+    own: OwnController | None = None
 
 
 TABLE: tuple[Row, ...] = (
@@ -100,21 +107,32 @@ def seats(
     found: list[Seat] = []
     desks: dict[str, dict[str, Any]] = {}
     for row in _rows(scenario, responsibility):
-        factory = load_class(row.use, scenario.folder)
         does = row.use.rpartition(":")[2]
+        sites = []
         for name, belief, neighbours in _sites(row.at, places, told, responsibility.architecture):
             settings = _settings(scenario, row, responsibility, wishes)
             if row.at in ("dms", "area"):
-                settings["shared"] = desks.setdefault(name, {})
-            site = Site(
+                settings["shared"] = {} if row.own and row.own.isolate else desks.setdefault(name, {})
+            sites.append(Site(
                 name, responsibility.roles[name], responsibility.duties_of(responsibility.roles[name]), belief,
                 neighbours, _period_ms(row, settings, scenario.time.step_ms),
                 np.random.default_rng([scenario.seed, *(zlib.crc32(what.encode()) for what in (name, row.duty, does))]),
                 settings,
-            )
-            spans_ms = _spans_ms(row, responsibility)
-            found.append(Seat(site, factory(site), spans_ms=spans_ms, budget_s=_budget_s(scenario, row)))
+            ))
+        spans_ms = _spans_ms(row, responsibility)
+        found += [
+            Seat(site, controller, spans_ms=spans_ms, budget_s=_budget_s(row), falls_back=_falls_back(row))
+            for site, controller in zip(sites, _controllers(row, sites, scenario.folder), strict=True)
+        ]
     return found
+
+
+def _controllers(row: Row, sites: Sequence[Site], folder: Path) -> Sequence[Controller]:
+    """Return the controllers of a row, here or in a process of their own."""
+    if row.own and row.own.isolate and sites:
+        return Isolation(row.use, folder, sites, row.own.budget_ms / 1000).controllers()
+    made = load_class(row.use, folder)
+    return [built(made, site) for site in sites]
 
 
 def _period_ms(row: Row, settings: Mapping[str, Any], step_ms: int) -> int:
@@ -123,10 +141,16 @@ def _period_ms(row: Row, settings: Mapping[str, Any], step_ms: int) -> int:
     return max(cycle_ms, step_ms) if row.duty == "balance_cell" else cycle_ms
 
 
-def _budget_s(scenario: Scenario, row: Row) -> float:
-    """Return how long one decision may take in real time [s]."""
-    own = (o.budget_ms / 1000 for o in scenario.controllers if o.use == row.use)
-    return next(own, Seat.budget_s)
+def _budget_s(row: Row) -> float:
+    """Return how long one decision may take in real time [s]; who asks another process looks at the clock itself."""
+    if row.own is None:
+        return Seat.budget_s
+    return FAR_S if row.own.isolate else row.own.budget_ms / 1000
+
+
+def _falls_back(row: Row) -> bool:
+    """Tell whether a run goes on without what a controller does wrong."""
+    return row.own is not None and row.own.on_error == "fallback"
 
 
 def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:
@@ -138,14 +162,17 @@ def _rows(scenario: Scenario, responsibility: Responsibility) -> Iterator[Row]:
     ]
     for row in TABLE:
         handed = row.stages[0] > 1 and responsibility.changes_hands(row.duty)
-        if architecture not in row.architectures or not (handed or row.stages[0] <= stage <= row.stages[1]):
+        first, last = row.stages
+        if first == FROM_STAGE[row.duty]:  # with its duty: earlier or later where the table says so
+            first = responsibility.from_stage[row.duty]
+        if architecture not in row.architectures or not (handed or first <= stage <= last):
             continue
         if not any(row.at in SEATED[o.at] and row.duty in o.duties for o in own):
             yield row
     for o in own:
         held = tuple(duty for duty in o.duties if responsibility.ever_held(duty) or o.at == "tso")
         if held:
-            yield Row(SEATED[o.at][0], held[0], o.use, (architecture,), (1 if o.at == "tso" else 2, 4))
+            yield Row(SEATED[o.at][0], held[0], o.use, (architecture,), (1 if o.at == "tso" else 2, 4), o)
 
 
 def _spans_ms(row: Row, responsibility: Responsibility) -> tuple[tuple[int, int], ...]:
@@ -164,8 +191,9 @@ def _sites(
 ) -> Iterator[tuple[str, Belief, tuple[str, ...]]]:
     """Give (address, what it knows, whom it may write to) of every site of a kind."""
     if at == "tso":
-        near = tuple(f"{dso}.dms" for dso in places.dsos)
-        yield TSO, told.of_tso(), (*near, *(i.name for i in places.interfaces))
+        rooms, interfaces = (f"{dso}.dms" for dso in places.dsos), (i.name for i in places.interfaces)
+        near = {"centralized": tuple(rooms), "distributed": tuple(interfaces)}.get(architecture, ())
+        yield TSO, told.of_tso(), near
     elif at == "dms":
         for dso in places.dsos:
             others = tuple(f"{other}.dms" for other in places.dsos if other != dso)
@@ -194,8 +222,7 @@ def _settings(
 ) -> dict[str, Any]:
     """Return the settings of a duty, with what the run adds."""
     metering = scenario.communication.metering
-    mine = next((o for o in scenario.controllers if o.use == row.use), None)
-    duties = mine.duties if mine else (row.duty,)
+    duties = row.own.duties if row.own else (row.duty,)
     settings: dict[str, Any] = {}
     for duty in duties:
         settings |= scenario.control.settings(duty)
@@ -209,6 +236,8 @@ def _settings(
         settings |= {
             "tariff": scenario.der.tariff, "v2g_share": ev.v2g_share, "vehicle_h": ev.battery_kwh / ev.plug_kw,
         }
+    if row.at == "dms" and responsibility.changes_hands("support_tso_voltage"):
+        settings["tso_voltage_ms"] = responsibility.held_spans_ms("support_tso_voltage")
     if row.at in ("area", "interface"):
         settings["cycle_ms"] = scenario.time.step_ms  # a round of consensus, not a decision of its own
     if "t_i_ms" in settings:
@@ -223,4 +252,4 @@ def _settings(
             "k_p": afrr.k_p, "t_i_s": afrr.t_i_ms / 1000, "cells_held_by_dso": cells, "u_set_pu": dict(wishes),
             "cycle_ms": afrr.cycle_ms if row.duty == "balance_cell" else TSO_LOOKS_MS,
         }
-    return settings | dict(mine.settings) if mine else settings
+    return settings | dict(row.own.settings) if row.own else settings

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.linalg import expm
 
+from controllers.belief import Belief
 from controllers.contract import Site
 from controllers.distributed import consensus
 from controllers.distributed.ratio import SharedRatio
@@ -113,7 +114,7 @@ def test_secondary_control_bears_the_delay_that_theory_allows(k_p, k_i, margin_s
     per_delay, delays = 20, 40
     cycle_ms = round(share * margin_s * 1000 / per_delay)
     one_way_ms = per_delay // 2 * cycle_ms - 1  # the plant takes an order at the tick of a cycle after it came
-    belief = SimpleNamespace(
+    belief = Belief(
         f_nominal_hz=0.0, cells=[SimpleNamespace(cell=1, bias_mw_per_hz=21.0)],
         generators=[SimpleNamespace(cell=1, reserve_mw=1e6, address="area", full_s=1e-3)],
     )  # fmt: skip
@@ -179,7 +180,7 @@ def test_consensus_bears_the_delay_that_theory_allows(graph, margin_s, share, un
     start = np.linalg.eigh(consensus.laplacian(graph))[1][:, -1]
     names = [f"a{i}" for i in range(len(graph))]
     sites = [
-        Site(name, "agent", frozenset(), SimpleNamespace(feeders=()), tuple(names[j] for j in near), cycle_ms, None)
+        Site(name, "agent", frozenset(), Belief(), tuple(names[j] for j in near), cycle_ms, None)
         for name, near in zip(names, graph, strict=True)
     ]
     seats = [Seat(s, Agent(s, weights, start, per_delay)) for s in sites]
@@ -225,7 +226,7 @@ def test_a_voltage_integrator_bears_the_gain_that_theory_allows(delay, bound, sh
 
     # A report takes d cycles and a little less, the order back no more than what is left of the cycle.
     cycles = 200
-    plant, own = Plant(cycle_ms, advance), site("agent", cycle_ms, SimpleNamespace(feeders=()))
+    plant, own = Plant(cycle_ms, advance), site("agent", cycle_ms, Belief())
     late = delay * cycle_ms + 400.0
     up = LinkSpec("feeder", "agent", technology("ideal", median_ms=late, p95_ms=late), simplex=True)
     down = LinkSpec("agent", "feeder", technology("ideal", median_ms=400.0, p95_ms=400.0), simplex=True)

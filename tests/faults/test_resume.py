@@ -1,13 +1,10 @@
 """A run that is broken off and taken up again ends as one that was not, dataset for dataset."""
 
-import json
-import pickle
-
 import numpy as np
 import pytest
 
 from results.runfile import Run
-from scenarios.checkpoint import Checkpoint, packed, place_of, unpacked
+from scenarios.checkpoint import Checkpoint, place_of
 from scenarios.load import load
 from scenarios.run import resume, run_pairing
 from sims.core.errors import GridseamError
@@ -63,19 +60,19 @@ def test_it_may_be_killed_again_while_it_is_taken_up(scene, child, differing, tm
     ids=["machines move", "and are called", "frequency moves", "the DMS calls", "agents call"],
 )  # fmt: skip
 def test_what_moves_between_two_grid_steps_is_taken_up_exactly(
-    scene, child, differing, tmp_path, every_ms, moves, pairing,
+    scene, child, differing, tmp_path, monkeypatch, every_ms, moves, pairing,
 ):  # fmt: skip
     change, file = {"transmission.frequency.model": "dynamic"}, f"{pairing[0]}-{pairing[1]}.h5"
-    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), *{pairing}, Path(%r), progress=progress)"
-    broken = child(body % "broken", every_ms=every_ms)
+    body = f"run_pairing(load('small.yaml', 'twenty_minutes', {change}), *{pairing}, Path('broken'), progress=progress)"
+    broken = child(body, every_ms=every_ms)
     broken.wait_for(780_000)
     broken.end()
     path = tmp_path / "broken" / file
     kept = Checkpoint.read(place_of(path))
     assert kept.reached_ms == 2 * every_ms  # half a second, four, or half a minute, after the trip at 720 s
-    assert child(f"resume('broken/{path.name}')", every_ms=every_ms).process.wait(60) == 0
-    assert child(body % "whole", every_ms=every_ms).process.wait(60) == 0
-    whole = tmp_path / "whole" / path.name
+    monkeypatch.setattr("scenarios.resume.EVERY_MS", every_ms)
+    assert resume(path) == path
+    whole = run_pairing(load(scene, "twenty_minutes", change), *pairing, tmp_path / "whole")
     assert differing(path, whole) == []
     with Run(whole) as run:
         at_s = run.seconds("cell_fine")
@@ -115,27 +112,6 @@ def test_a_complete_run_is_not_taken_up(scene, tmp_path):
     path = run_pairing(load(scene, "twenty_minutes", brief), "local", 1, tmp_path)
     with pytest.raises(GridseamError, match="the run is complete"):
         resume(path)
-
-
-class Payload:
-    def __reduce__(self):
-        return eval, ("open('taken', 'w')",)
-
-
-@pytest.mark.parametrize("thing", [Payload(), json.loads, load, pytest.raises, Run])
-def test_a_checkpoint_cannot_bring_code(thing, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(GridseamError, match="which no checkpoint needs"):
-        unpacked(pickle.dumps({"state": thing}), {})
-    assert not list(tmp_path.iterdir())
-
-
-def test_things_that_a_restart_builds_are_named():
-    grid, other = [1, 2], [3]
-    data = packed({"grid": grid, "n": 1}, {"the grid": grid})
-    assert unpacked(data, {"the grid": other})["grid"] is other
-    with pytest.raises(GridseamError, match="names 'the grid', which this run does not have"):
-        unpacked(data, {})
 
 
 def test_an_interrupted_copy_leaves_the_old_file(scene, child, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_help_names_the_commands(gridseam):
 STAND_IN = """\
 from sims.core.errors import ModelError, ScenarioError
 
-def run_pairing(scenario, architecture, stage, out, *, progress=None):
+def run_pairing(scenario, architecture, stage, out, *, progress=None, threads=1):
     if stage == 1:
         raise ModelError("der", 61_000, "battery below zero")
     raise ScenarioError("line 12 is not in the grid")

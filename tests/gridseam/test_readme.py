@@ -73,6 +73,49 @@ def test_every_command_shown_exists(line):
     assert {w for w in words[1:] if w.startswith("-")} <= known
 
 
+GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+
+
+def commands_of(guide):
+    blocks = re.findall(r"```sh\n(.*?)```", guide.read_text(), re.DOTALL)
+    return [line.partition("  #")[0].strip() for text in blocks for line in text.splitlines()]
+
+
+def test_there_is_a_guide_for_each_kind_of_user():
+    assert [guide.stem for guide in GUIDES] == ["ci", "operator", "researcher"]
+
+
+@pytest.mark.parametrize("line", [line for guide in GUIDES for line in commands_of(guide)])
+def test_every_command_of_a_guide_parses_and_names_what_there_is(line, tmp_path, monkeypatch):
+    import shlex
+
+    from typer.main import get_command
+
+    from gridseam.axes import axes
+    from gridseam.cli import app
+    from scenarios.load import changed
+
+    monkeypatch.chdir(tmp_path)
+    program, *words = shlex.split(line)
+    assert program == "gridseam"
+    group, name = get_command(app), words.pop(0)
+    while hasattr(group.commands[name], "commands"):
+        group, name = group.commands[name], words.pop(0)
+    given = group.commands[name].make_context(name, words).params
+    if given.get("scenario") and not given["scenario"].endswith(".yaml"):
+        checked = load(given["scenario"], given["variant"])
+        keys = {"architecture": "matrix.architecture", "stage": "matrix.stage"}
+        for key, values in axes(given["x"]).items():
+            whole = key in keys
+            for value in [values] if whole else values:
+                changed(checked, {keys.get(key, key): value})
+
+
+def test_what_the_guide_for_ci_expects_can_be_expected(tmp_path):
+    (tmp_path / "mine.yaml").write_text(re.findall(r"```yaml\n(.*?)```", GUIDES[0].read_text(), re.DOTALL)[0])
+    assert [check.pairing for check in checks(load(tmp_path / "mine.yaml"))] == [("local", 1), ("centralized", 2)]
+
+
 def test_what_the_guide_expects_can_be_expected(tmp_path):
     guide = (ROOT / "docs" / "results.md").read_text()
     blocks = re.findall(r"```(\w+)\n(.*?)```", guide, re.DOTALL)
@@ -86,8 +129,9 @@ def test_what_the_guide_expects_can_be_expected(tmp_path):
 
 
 def test_every_linked_file_exists():
-    for document in ("README.md", "CONTRIBUTING.md", "docs/nomenclature.md", "docs/results.md"):
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
+    guides = [f"docs/guides/{guide.name}" for guide in GUIDES]
+    for document in ("README.md", "CONTRIBUTING.md", "docs/nomenclature.md", "docs/results.md", *guides):
+        for target in re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", (ROOT / document).read_text()):
             assert (ROOT / document).parent.joinpath(target).exists(), target
 
 

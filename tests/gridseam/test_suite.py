@@ -23,7 +23,7 @@ from sims.core.errors import ModelError
 
 cell.source_digest = lambda: "code"  # the same here and there, even if somebody edits the checkout meanwhile
 
-def run_pairing(scenario, architecture, stage, out, *, progress=None):
+def run_pairing(scenario, architecture, stage, out, *, progress=None, threads=1):
     with Path(__file__).with_name("runs.log").open("a") as log:
         log.write(f"{out.name} {architecture} {stage}\\n")
     if Path(__file__).with_name("fail").exists() and stage == 2:

@@ -1,5 +1,6 @@
 """Grids that a user brings: the same power flow in every format, and what is left out is said."""
 
+import copy
 import importlib.util
 import json
 import zipfile
@@ -102,17 +103,40 @@ def test_cgmes_through_pandapowers_converter(tmp_path):
 
 @simbench
 def test_simbench_comes_once_and_is_then_kept(tmp_path, monkeypatch):
+    import simbench
+
+    came, fetch = [], simbench.get_simbench_net
+
+    def counted(code, **where):
+        came.append(copy.deepcopy(came[0]) if came else fetch(code, **where))
+        return came[-1]
+
+    monkeypatch.setattr(simbench, "get_simbench_net", counted)
     monkeypatch.setenv(shelf.FOLDER, str(tmp_path))
     first = read("simbench:1-LV-rural1--0-sw")
     kept = next(tmp_path.glob("simbench-*.kept"))
-    monkeypatch.setattr("simbench.get_simbench_net", lambda code: pytest.fail("was read again"))
     np.testing.assert_array_equal(_v(read("simbench:1-LV-rural1--0-sw").net), _v(first.net))
+    assert len(came) == 1
     assert first.counts["bus"] == 15
     assert "profiles" not in first.net
     kept.write_bytes(kept.read_bytes()[:1000])  # a write that was cut off
-    monkeypatch.undo()
-    monkeypatch.setenv(shelf.FOLDER, str(tmp_path))
     np.testing.assert_array_equal(_v(read("simbench:1-LV-rural1--0-sw").net), _v(first.net))
+    assert len(came) == 2
+
+
+@simbench
+def test_only_the_years_of_profiles_are_left_unread():
+    import simbench
+
+    whole = Path(simbench.complete_data_path(0))
+    with brought._without_years(str(whole)) as brief:
+        assert {path.name for path in Path(brief).iterdir()} == {path.name for path in whole.glob("*.csv")}
+        for path in Path(brief).iterdir():
+            if "Profile" in path.name:
+                with (whole / path.name).open("rb") as table:
+                    assert path.read_bytes().splitlines(True) == [table.readline(), table.readline()]
+            else:
+                assert path.read_bytes() == (whole / path.name).read_bytes()
 
 
 @simbench

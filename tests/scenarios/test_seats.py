@@ -8,7 +8,10 @@ from scenarios.beliefs import beliefs
 from scenarios.load import load
 
 PAIRINGS = tuple(itertools.product(("local", "centralized", "distributed"), (1, 2, 3, 4)))
-OWN = "class Mine:\n    urgent = frozenset()\n\n    def __init__(self, site):\n        self.site = site\n"
+OWN = (
+    "class Mine:\n    urgent = frozenset()\n\n    def __init__(self, site):\n        self.site = site\n\n"
+    "    def decide(self, now_s, inbox):\n        return []\n"
+)
 
 
 @pytest.fixture
