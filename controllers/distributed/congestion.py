@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from controllers.contract import Site
-from controllers.distributed.area import Area, column
+from controllers.distributed.area import Area, Fleet, column
 from controllers.distributed.book import OrderBook, shared
 from controllers.distributed.congestion_lookout import CongestionLookout
 from controllers.distributed.paths import fed_by, transformer_mva
-from controllers.distributed.picture import picture_of
+from controllers.distributed.picture import Frame, picture_of
 from controllers.distributed.ratio import SharedRatio
 from sims.core.message import Message
 
@@ -170,7 +170,7 @@ class ConsensusCurtailment:
                 side.capped, news = ratio, True
         if news:
             caps = np.full(len(self.book.fleet), np.nan)
-            available = self._available_mw()
+            available = available_mw(self.book.fleet, self.board.frames.values())
             for side in self.sides:
                 if side.capped < 1.0:
                     caps[side.mine] = side.capped * available[side.mine]
@@ -178,19 +178,6 @@ class ConsensusCurtailment:
         if not news and now_s < self.book.due_s:
             return []
         return self.book.letters(DUTY, now_s, self.ttl_s)
-
-    def _available_mw(self) -> np.ndarray:
-        """Return what each device could give, by its substation's last frame, else by nameplate."""
-        fleet = self.book.fleet
-        p_mw = fleet.p_rated_mw.copy()
-        told: dict[str, float] = {}
-        for frame in self.board.frames.values():
-            told[frame.sender] = told.get(frame.sender, 0.0) + frame.avail_mw
-        for gateway, run in fleet.gateways:
-            rated = p_mw[run].sum()
-            if gateway in told and rated > 0:
-                p_mw[run] *= min(max(told[gateway] / rated, 0.0), 1.0)
-        return p_mw
 
 
 class Side:
@@ -241,3 +228,16 @@ def sides(area: Area) -> list[int]:
 def cap_book(site: Site, area: Area) -> OrderBook:
     """Return the book of the caps on all generation of an area, for all duties that set them."""
     return OrderBook(site, area.fleet("pv", "wind", "chp"), "p_max_mw", dead_share=0.02)
+
+
+def available_mw(fleet: Fleet, frames: Iterable[Frame]) -> np.ndarray:
+    """Return what each device could give, by its substation's last frame, else by nameplate."""
+    p_mw = fleet.p_rated_mw.copy()
+    told: dict[str, float] = {}
+    for frame in frames:
+        told[frame.sender] = told.get(frame.sender, 0.0) + frame.avail_mw
+    for gateway, run in fleet.gateways:
+        rated = p_mw[run].sum()
+        if gateway in told and rated > 0:
+            p_mw[run] *= min(max(told[gateway] / rated, 0.0), 1.0)
+    return p_mw

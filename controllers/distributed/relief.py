@@ -153,18 +153,21 @@ class RelieveImport:
         return self.reserve.relieve(DUTY, trafo, amount, now_s)
 
 
-def brought(area: Area, values: Mapping[str, Any]) -> tuple[float, float]:
+def brought(area: Area, values: Mapping[str, Any], *, back: bool = False) -> tuple[float, float]:
     """Return loading [%] and rating [MVA] of the fullest line from the area that feeds this one.
 
     Parameters
     ----------
     values : mapping
-        Of an `own` measurement, as in `Area.export_excess_mva`. A line that carries power back counts as empty.
+        Of an `own` measurement, as in `Area.export_excess_mva`. A line that carries power back counts as empty,
+    back : bool
+        or the other way round: one that brings power does.
     """
     found = 0.0, 0.0
     columns = (column(values[f"boundary_{name}"]) for name in ("line", "p_mw", "q_mvar"))
     for line, p_mw, q_mvar, other in zip(*columns, column(values["neighbour_area"]), strict=True):
         if other == area.parent_number:
             mva = area.rating_mva(int(line))
-            found = max(found, (100 * math.hypot(p_mw, q_mvar) / mva if p_mw < 0 else 0.0, mva))
+            counts = p_mw > 0 if back else p_mw < 0
+            found = max(found, (100 * math.hypot(p_mw, q_mvar) / mva if counts else 0.0, mva))
     return found

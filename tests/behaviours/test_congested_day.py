@@ -208,3 +208,18 @@ def test_the_whole_day(study, record_property):
     assert min(gone.values()) >= 0.9, gone
     assert mwh["centralized", 2] <= 1.1 * least_mwh
     assert removed(figures["local", 1], figures["distributed", 2])["line_overload_h"] >= 0.9
+
+
+@pytest.mark.validate
+def test_the_whole_day_with_clusters_under_a_cap(tmp_path, record_property):
+    own = [{"use": "controllers.distributed.cluster:MicroDms", "at": "agent", "duties": ["manage_congestion"]}]
+    scenario = load("congested_day", None, {"controllers": own})
+    with (Run(run_pairing(scenario, "local", 1, tmp_path)) as first,
+          Run(run_pairing(scenario, "distributed", 2, tmp_path)) as second):  # fmt: skip
+        gone, mwh = removed(compute(first), compute(second)), curtailed_mw(second).sum() / 60
+    record_property("distributed-2-clusters", {"curtailed_mwh": mwh, "removed": gone})
+    assert gone["voltage_violation_bus_h"] >= 0.99
+    assert gone["line_overload_h"] >= 0.9
+    assert gone["trafo_overload_h"] >= 0.85
+    assert gone["trafo_overload_percent_h"] >= 0.98
+    assert mwh <= 68.0
