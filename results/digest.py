@@ -17,7 +17,7 @@ _SOUND: set[tuple[Path, int, int, int]] = set()
 
 
 def vouch(path: Path) -> None:
-    """Take a file as sound while it stays as it is: it has just been checked, or written, by this process."""
+    """Take a file as sound while it stays as it is: it has just been checked, or written, here or by a worker."""
     _SOUND.add(_mark(path))
 
 

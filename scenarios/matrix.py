@@ -12,6 +12,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
+from results.digest import vouch
 from scenarios.process import Process
 from scenarios.schema import Scenario
 from scenarios.worker import RUN, Advance, Done, Failed, Job
@@ -128,6 +129,8 @@ def sweep(
                         watch.advanced(task.job, said.now_ms)
                     continue
                 outcome = outcome_of(task.job, said, time.monotonic() - task.since_s)
+                if outcome.path is not None and outcome.path.exists():
+                    vouch(outcome.path)
                 outcomes[task.index] = outcome
                 if watch:
                     watch.finished(outcome)

@@ -25,8 +25,8 @@ from sims.core.bridge import Bridge
 
 Tiers = tuple[int, ...]
 _NEVER = (float("inf"),)
-WORTH_S = 2e-4
-"""What a step must take by itself to be worth a thread of its own."""
+WORTH_S = 2.5e-3
+"""What a step must take to be worth a thread of its own: below, the interpreter's lock costs more than it gives."""
 
 
 async def run(world: Any, until: int, threads: int = 1) -> None:
