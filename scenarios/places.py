@@ -114,12 +114,14 @@ def _refuse_level(grid: CompiledNet, interface: InterfacePlace) -> None:
     Raises
     ------
     GridError
-        Naming the grid, the bus of its source, and both voltages.
+        Naming the grid, its source and the bus of it, and both voltages.
     """
     root, busbar_kv = int(grid.roots[0]), interface.trafo.vn_lv_kv
     if not interface.per_unit and abs(grid.vn_kv[root] / busbar_kv - 1) > SAME_LEVEL:
+        sources = grid.net.ext_grid.loc[grid.net.ext_grid["in_service"], "bus"]
+        index, bus = next((i, b) for i, b in sources.items() if grid.bus_node[int(b)] == root)
         raise GridError(
-            f"net {grid.name}: ext_grid at bus {grid.node_bus[root]} has {grid.vn_kv[root]:g} kV, but interface "
+            f"net {grid.name}: ext_grid {index} at bus {bus} has {grid.vn_kv[root]:g} kV, but interface "
             f"{interface.name} gives it {busbar_kv:g} kV; give its trafo vn_lv_kv: {grid.vn_kv[root]:g}, or the "
             "interface coupling: per_unit"
         )

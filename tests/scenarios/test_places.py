@@ -58,7 +58,7 @@ def test_addresses_are_unique(shared):
 def test_a_feeder_of_another_voltage_is_refused_unless_that_is_declared(shared):
     entry, interface = shared.places.feeders[0].entry, shared.places.interfaces[0]
     low = replace(interface, trafo=interface.trafo.model_copy(update={"vn_lv_kv": 10.0}))
-    said = (r"net cigre_mv: ext_grid at bus 0 has 110 kV, but interface dso_1\.i1 gives it 10 kV; give its trafo "
+    said = (r"net cigre_mv: ext_grid 0 at bus 0 has 110 kV, but interface dso_1\.i1 gives it 10 kV; give its trafo "
             r"vn_lv_kv: 110, or the interface coupling: per_unit$")
     with pytest.raises(GridError, match=said):
         feeder_place(entry, low, Path())
