@@ -10,7 +10,7 @@ from numba import njit
 
 WORKSPACE = 49152
 """Numbers that the six arrays over one block of feeders may hold together: they stay in the second-level cache."""
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_JIT)

@@ -8,7 +8,7 @@ from numba import njit
 MOST_STEPS = 20
 STALE = 0.1
 """A step that leaves more of the mismatch than this asks for a new Jacobian."""
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_JIT)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 NARROW = 16
-_JIT = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+_JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
 @njit(**_JIT)
